@@ -1,1 +1,14 @@
-//! Gristmill.
+//! Gristmill's host: consumes records, runs sandboxed transforms on every batch, and writes their effects exactly
+//! once.
+//!
+//! Modules in the order in which data meets them: [`spec`] (what a pipeline's author writes), [`record`] (the
+//! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
+//! [`publish`] (what goes out).
+
+pub mod effect;
+pub mod log;
+pub mod publish;
+pub mod record;
+pub mod spec;
+pub mod store;
+pub mod topic_name;

@@ -1,0 +1,3 @@
+//! From the store's outbox to the log: what was committed becomes visible, once.
+
+pub mod outbox;

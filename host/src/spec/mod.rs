@@ -1,0 +1,202 @@
+//! The pipeline spec: what a pipeline's author writes, as TOML. Parsing and validation need no I/O but the files
+//! that the spec names, and every error says file, line and key.
+//!
+//! [`Spec`] is the validated form that the rest of the host reads: whatever it holds is consistent (every name
+//! that is referred to exists, every limit is in its range, every column type is known).
+
+mod error;
+mod raw;
+mod table;
+mod validate;
+
+pub use error::{Error, Issue};
+pub use raw::{Limits, Retry, Source, Start};
+pub use table::{Column, ColumnType, Mode, Table};
+
+use std::path::{Path, PathBuf};
+
+/// The version of the spec's format that this host reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The output that feeds the next stage; no output may be declared under this name.
+pub const NEXT: &str = "next";
+
+/// A pipeline, validated.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The pipeline's name: also its consumer group.
+    pub name: String,
+    /// For people.
+    pub about: String,
+    /// Where records come from.
+    pub source: Source,
+    /// The stages, in order; at least one.
+    pub stages: Vec<Stage>,
+    /// The tables that rows may go to.
+    pub tables: Vec<Table>,
+    /// The outputs that messages may go to.
+    pub outputs: Vec<Output>,
+    /// The lookups that stages may ask.
+    pub lookups: Vec<Lookup>,
+    /// How mail is sent, if it is.
+    pub mail: Option<Mail>,
+    /// The topic that gets a copy of each dead letter, if any.
+    pub dead_letter_topic: Option<String>,
+    /// What becomes of parked records.
+    pub retry: Retry,
+    /// The bounds of everything that flows.
+    pub limits: Limits,
+    /// The HTTP routes that this pipeline adds.
+    pub routes: Vec<Route>,
+    /// The text that all this was read from.
+    pub text: String,
+    /// The folder of the spec's file, against which its file names are resolved.
+    pub folder: PathBuf,
+}
+
+/// A place in the pipeline where a module works.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The stage's name, unique in the pipeline.
+    pub name: String,
+    /// A module's name, or the path of a `.wasm` file relative to the spec.
+    pub module: String,
+    /// The module's configuration, as JSON text; `{}` if the spec has none.
+    pub config: String,
+}
+
+/// A topic, or a family of topics, that messages go to.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The output's name, as guests use it.
+    pub name: String,
+    /// The topic.
+    pub topic: TopicPattern,
+    /// Partitions of a topic that has to be created.
+    pub partitions: i32,
+    /// Replicas of a topic that has to be created.
+    pub replication: i32,
+}
+
+/// How an output's topic is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicPattern {
+    /// One topic.
+    Fixed(String),
+    /// The message completes the name: what stands before and after its part.
+    Dynamic {
+        /// Before the message's part.
+        prefix: String,
+        /// After it.
+        suffix: String,
+    },
+}
+
+/// Something that stages may ask by key.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The lookup's name, as guests use it.
+    pub name: String,
+    /// Where the answers are.
+    pub from: LookupSource,
+    /// How long one call may take, milliseconds.
+    pub timeout_ms_max: u64,
+}
+
+/// Where a lookup's answers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupSource {
+    /// The server of `GRISTMILL_LOOKUP`: the key is what stands here, then the guest's key. With the embedded
+    /// set (`store:`) the store's reference table answers under the same keys.
+    Keys {
+        /// Put before each key.
+        prefix: String,
+    },
+    /// A table of this pipeline, by its key (one column): the answer is the row as a JSON object.
+    Table {
+        /// The table's place in `spec.tables`.
+        table: usize,
+    },
+}
+
+/// How the mails of a pipeline are sent.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The sender, as in a From header.
+    pub from: String,
+    /// Attempts before a mail is given up.
+    pub attempts_max: u32,
+}
+
+/// An HTTP route that a pipeline adds.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// `POST path`: records for a topic.
+    Ingest {
+        /// The path, `/orders`.
+        path: String,
+        /// The topic that they go to.
+        topic: String,
+        /// JSON pointer of the value that becomes the record's key.
+        key: Option<String>,
+        /// The stage (its place) whose module checks a record before it is accepted.
+        check: Option<usize>,
+    },
+    /// `GET path`: the rows of a table, filtered and paged.
+    Read {
+        /// The path, `/orders`.
+        path: String,
+        /// The table's place in `spec.tables`.
+        table: usize,
+    },
+}
+
+impl Route {
+    /// The route's path.
+    pub fn path(&self) -> &str {
+        match self {
+            Route::Ingest { path, .. } | Route::Read { path, .. } => path,
+        }
+    }
+}
+
+impl Spec {
+    /// Reads and validates a spec file and the config files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each issue with its line and key.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::whole(&name, "", format!("the pipeline spec cannot be read: {e}")))?;
+        Self::parse(&name, text, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Validates a spec's text. `name` is what errors call it; `folder` is where the files that it names are.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each issue with its line and key.
+    pub fn parse(name: &str, text: String, folder: &Path) -> Result<Self, Error> {
+        validate::validate(name, text, folder)
+    }
+
+    /// Whether this pipeline publishes messages of any kind, so that its batches end in transactions of the log.
+    pub fn publishes(&self) -> bool {
+        !self.outputs.is_empty() || self.dead_letter_topic.is_some()
+    }
+
+    /// The names that no computed topic may take: topics that this pipeline names outright.
+    pub fn reserved_topics(&self) -> Vec<&str> {
+        let fixed = self.outputs.iter().filter_map(|output| match &output.topic {
+            TopicPattern::Fixed(topic) => Some(topic.as_str()),
+            TopicPattern::Dynamic { .. } => None,
+        });
+        std::iter::once(self.source.topic.as_str())
+            .chain(fixed)
+            .chain(self.dead_letter_topic.as_deref())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

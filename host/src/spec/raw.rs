@@ -1,0 +1,228 @@
+//! The spec's TOML as it is written: unknown keys are refused, nothing is checked against anything else yet.
+
+use serde::Deserialize;
+
+/// Where a pipeline's records come from.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The topic.
+    pub topic: String,
+    /// Partitions, if the topic has to be created.
+    #[serde(default = "one")]
+    pub partitions: i32,
+    /// Replicas, if the topic has to be created.
+    #[serde(default = "one")]
+    pub replication: i32,
+    /// Where a lane without any batch begins.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// Where a lane without any batch begins.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// At the first record that is still there.
+    #[default]
+    Earliest,
+    /// At the next record that comes.
+    Latest,
+}
+
+/// What becomes of parked records.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// How often a record is tried in all before it is a dead letter.
+    pub attempts_max: u32,
+    /// The delay before the second attempt, milliseconds; each one after is twice as long.
+    pub delay_ms_first: u64,
+    /// The longest delay, milliseconds.
+    pub delay_ms_max: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { attempts_max: 5, delay_ms_first: 1_000, delay_ms_max: 300_000 }
+    }
+}
+
+impl Retry {
+    /// The delay after so many attempts, milliseconds: doubled each time, up to the longest.
+    pub fn delay_ms(&self, attempts: u32) -> u64 {
+        let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.delay_ms_first.saturating_mul(doubled).min(self.delay_ms_max)
+    }
+}
+
+/// The bounds of everything that flows. All are at least 1.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Records of a batch.
+    pub batch_records_max: u32,
+    /// Bytes of a batch's keys, values and headers. One larger record is a batch of its own.
+    pub batch_bytes_max: u32,
+    /// How long a batch collects after its first record, milliseconds.
+    pub batch_wait_ms_max: u64,
+    /// Memory of one guest instance, bytes.
+    pub guest_memory_bytes_max: u64,
+    /// Time of one guest call, milliseconds.
+    pub guest_time_ms_max: u64,
+    /// Bytes that one guest call may return.
+    pub effects_bytes_max: u64,
+    /// Rows that one batch may cause.
+    pub effects_rows_max: u32,
+    /// Lines that a guest may log in one call; the rest is counted and dropped.
+    pub log_lines_max: u32,
+    /// How long a lane may take to finish what it has read when its partition goes to another host, or the host is
+    /// stopped, milliseconds.
+    pub drain_ms_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            batch_records_max: 2_000,
+            batch_bytes_max: 4 << 20,
+            batch_wait_ms_max: 20,
+            guest_memory_bytes_max: 128 << 20,
+            guest_time_ms_max: 5_000,
+            effects_bytes_max: 64 << 20,
+            effects_rows_max: 1_000_000,
+            log_lines_max: 100,
+            drain_ms_max: 20_000,
+        }
+    }
+}
+
+fn one() -> i32 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSpec {
+    pub version: u32,
+    pub name: String,
+    #[serde(default)]
+    pub about: String,
+    pub source: Source,
+    #[serde(default, rename = "stage")]
+    pub stages: Vec<RawStage>,
+    #[serde(default, rename = "table")]
+    pub tables: Vec<RawTable>,
+    #[serde(default, rename = "output")]
+    pub outputs: Vec<RawOutput>,
+    #[serde(default, rename = "lookup")]
+    pub lookups: Vec<RawLookup>,
+    pub mail: Option<RawMail>,
+    pub dead_letters: Option<RawDeadLetters>,
+    #[serde(default)]
+    pub retry: Retry,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default, rename = "http")]
+    pub routes: Vec<RawRoute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStage {
+    pub name: String,
+    pub module: String,
+    pub config: Option<toml::Table>,
+    pub config_file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTable {
+    pub name: String,
+    pub mode: String,
+    #[serde(default)]
+    pub key: Vec<String>,
+    pub columns: Vec<RawColumn>,
+    #[serde(default = "yes")]
+    pub create: bool,
+    /// `newest-wins`: the column that says how new a row is.
+    pub newest_by: Option<String>,
+    /// `sum`: the columns that add up.
+    #[serde(default)]
+    pub sum: Vec<String>,
+    /// `satellite`: the hashdiff.
+    pub hashdiff: Option<String>,
+    /// `satellite`: the load date.
+    pub load: Option<String>,
+    /// `once`: the columns that make the content; all but the key if absent.
+    pub content: Option<Vec<String>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub ty: String,
+    #[serde(default)]
+    pub nullable: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOutput {
+    pub name: String,
+    pub topic: String,
+    #[serde(default = "one")]
+    pub partitions: i32,
+    #[serde(default = "one")]
+    pub replication: i32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLookup {
+    pub name: String,
+    pub prefix: Option<String>,
+    pub table: Option<String>,
+    #[serde(default = "lookup_timeout_ms")]
+    pub timeout_ms_max: u64,
+}
+
+fn lookup_timeout_ms() -> u64 {
+    2_000
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMail {
+    pub from: String,
+    #[serde(default = "mail_attempts")]
+    pub attempts_max: u32,
+}
+
+fn mail_attempts() -> u32 {
+    20
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDeadLetters {
+    pub topic: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRoute {
+    pub method: String,
+    pub path: String,
+    pub topic: Option<String>,
+    pub key: Option<String>,
+    pub check: Option<String>,
+    pub table: Option<String>,
+}

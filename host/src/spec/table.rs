@@ -1,0 +1,215 @@
+//! Tables of a pipeline spec: columns with types, key, write mode (DESIGN.md D7).
+
+use std::fmt;
+
+/// A table that rows may go to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The table's name, with its schema if it has one: `dds.h_user`.
+    pub name: String,
+    /// The columns, in order.
+    pub columns: Vec<Column>,
+    /// The places of the key's columns in `columns`; empty only for `append`.
+    pub key: Vec<usize>,
+    /// How rows are written.
+    pub mode: Mode,
+    /// Whether the host creates the table and adds what a later spec adds; else it only verifies it.
+    pub create: bool,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The column's name.
+    pub name: String,
+    /// Its type.
+    pub ty: ColumnType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Text of any length.
+    Text,
+    /// Text of at most so many characters.
+    Varchar(u32),
+    /// 16-bit integer.
+    Smallint,
+    /// 32-bit integer.
+    Integer,
+    /// 64-bit integer.
+    Bigint,
+    /// 64-bit floating point.
+    Double,
+    /// Truth value.
+    Boolean,
+    /// Byte string.
+    Bytes,
+    /// UUID, given as 16 bytes (`fixed`) or as text.
+    Uuid,
+    /// A point in time, microseconds, UTC.
+    Timestamptz,
+    /// A date and time without zone, microseconds.
+    Timestamp,
+    /// A date.
+    Date,
+    /// An exact decimal number: digits in all, digits after the point; `None` for any.
+    Numeric(Option<(u16, u16)>),
+    /// JSON.
+    Json,
+}
+
+/// How rows are written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// Every row is added.
+    Append,
+    /// The first row of a key stays.
+    FirstWins,
+    /// The last row of a key stays.
+    LastWins,
+    /// The row with the greatest value in this column (its place) stays; of equal ones the first.
+    NewestWins {
+        /// The place of the column that says how new a row is.
+        by: usize,
+    },
+    /// These columns (their places) add up; the others, save the key, are those of the last row.
+    Sum {
+        /// The places of the columns that add up.
+        columns: Vec<usize>,
+    },
+    /// A row is added only where its hashdiff differs from that of the row before it by load date. The key's
+    /// columns are the parent's; the table's primary key is the parent's key and the load date.
+    Satellite {
+        /// The place of the hashdiff.
+        hashdiff: usize,
+        /// The place of the load date.
+        load: usize,
+    },
+    /// First-wins that decides about its record: a key that is there already with the same content makes the
+    /// record a duplicate, with other content a dead letter.
+    Once {
+        /// The places of the columns that make the content, the key's aside.
+        content: Vec<usize>,
+    },
+}
+
+impl Mode {
+    /// The mode's name in a spec.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Mode::Append => "append",
+            Mode::FirstWins => "first-wins",
+            Mode::LastWins => "last-wins",
+            Mode::NewestWins { .. } => "newest-wins",
+            Mode::Sum { .. } => "sum",
+            Mode::Satellite { .. } => "satellite",
+            Mode::Once { .. } => "once",
+        }
+    }
+}
+
+impl Table {
+    /// The place of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The places of the columns that must be unique together in the database: the key, and for a satellite the
+    /// load date too. Empty for `append`.
+    pub fn unique(&self) -> Vec<usize> {
+        let mut unique = self.key.clone();
+        if let Mode::Satellite { load, .. } = self.mode {
+            unique.push(load);
+        }
+        unique
+    }
+}
+
+impl ColumnType {
+    /// The names of all types, for suggestions.
+    pub const NAMES: [&'static str; 14] = [
+        "text",
+        "varchar(n)",
+        "smallint",
+        "integer",
+        "bigint",
+        "double",
+        "boolean",
+        "bytes",
+        "uuid",
+        "timestamptz",
+        "timestamp",
+        "date",
+        "numeric(p,s)",
+        "json",
+    ];
+
+    /// Reads a type as a spec writes it: `bigint`, `varchar(255)`, `numeric(19,5)`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, arguments) = match text.split_once('(') {
+            Some((name, rest)) => (name, Some(rest.strip_suffix(')')?)),
+            None => (text, None),
+        };
+        match (name.trim(), arguments) {
+            ("varchar", Some(n)) => n.trim().parse().ok().filter(|n| *n > 0).map(ColumnType::Varchar),
+            ("numeric", Some(arguments)) => {
+                let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
+                let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+                (precision >= 1 && precision <= 1000 && scale <= precision)
+                    .then_some(ColumnType::Numeric(Some((precision, scale))))
+            }
+            (_, Some(_)) => None,
+            ("text", None) => Some(ColumnType::Text),
+            ("smallint", None) => Some(ColumnType::Smallint),
+            ("integer" | "int", None) => Some(ColumnType::Integer),
+            ("bigint", None) => Some(ColumnType::Bigint),
+            ("double", None) => Some(ColumnType::Double),
+            ("boolean", None) => Some(ColumnType::Boolean),
+            ("bytes", None) => Some(ColumnType::Bytes),
+            ("uuid", None) => Some(ColumnType::Uuid),
+            ("timestamptz", None) => Some(ColumnType::Timestamptz),
+            ("timestamp", None) => Some(ColumnType::Timestamp),
+            ("date", None) => Some(ColumnType::Date),
+            ("numeric", None) => Some(ColumnType::Numeric(None)),
+            ("json", None) => Some(ColumnType::Json),
+            _ => None,
+        }
+    }
+
+    /// Whether two equal values of this type always have the same bytes here and in the database, so that it can
+    /// be part of a key.
+    pub fn can_be_key(self) -> bool {
+        !matches!(self, ColumnType::Double | ColumnType::Json)
+    }
+
+    /// Whether values of this type can be added up.
+    pub fn can_be_summed(self) -> bool {
+        use ColumnType::{Bigint, Double, Integer, Numeric, Smallint};
+        matches!(self, Smallint | Integer | Bigint | Double | Numeric(_))
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ColumnType::Text => f.write_str("text"),
+            ColumnType::Varchar(n) => write!(f, "varchar({n})"),
+            ColumnType::Smallint => f.write_str("smallint"),
+            ColumnType::Integer => f.write_str("integer"),
+            ColumnType::Bigint => f.write_str("bigint"),
+            ColumnType::Double => f.write_str("double"),
+            ColumnType::Boolean => f.write_str("boolean"),
+            ColumnType::Bytes => f.write_str("bytes"),
+            ColumnType::Uuid => f.write_str("uuid"),
+            ColumnType::Timestamptz => f.write_str("timestamptz"),
+            ColumnType::Timestamp => f.write_str("timestamp"),
+            ColumnType::Date => f.write_str("date"),
+            ColumnType::Numeric(None) => f.write_str("numeric"),
+            ColumnType::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
+            ColumnType::Json => f.write_str("json"),
+        }
+    }
+}

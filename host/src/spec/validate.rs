@@ -1,0 +1,535 @@
+//! From the spec's text to [`Spec`]: all that is wrong is found in one go, each issue with its place.
+
+use super::error::{Error, Issue, suggestion};
+use super::raw::{RawColumn, RawLookup, RawOutput, RawRoute, RawSpec, RawStage, RawTable};
+use super::{
+    Column, ColumnType, FORMAT_VERSION, Lookup, LookupSource, Mail, Mode, NEXT, Output, Route, Spec, Stage,
+    Table, TopicPattern,
+};
+use crate::topic_name::{LENGTH_MAX, is_legal};
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::Path;
+
+const MODES: [&str; 7] = ["append", "first-wins", "last-wins", "newest-wins", "sum", "satellite", "once"];
+
+/// Columns of the host's own in paths and queries of `GET` routes: no column may be called so.
+const RESERVED_COLUMNS: [&str; 2] = ["limit", "after"];
+
+pub(super) fn validate(name: &str, text: String, folder: &Path) -> Result<Spec, Error> {
+    let raw: RawSpec = match toml::from_str(&text) {
+        Ok(raw) => raw,
+        Err(error) => return Err(syntax_error(name, text, &error)),
+    };
+    let mut check = Check { document: toml_edit::Document::parse(text.clone()).ok(), issues: Vec::new() };
+    let spec = check.spec(raw, text.clone(), folder);
+    if check.issues.is_empty() {
+        return Ok(spec);
+    }
+    check.issues.sort_by_key(|issue| issue.span.start);
+    Err(Error { name: name.to_owned(), text, issues: check.issues })
+}
+
+/// What the TOML reader itself found: not TOML, an unknown or missing key, a wrong type.
+fn syntax_error(name: &str, text: String, error: &toml::de::Error) -> Error {
+    let mut message = error.message().trim().to_owned();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if let (true, Some((unknown, known))) = (message.starts_with("unknown field"), quoted.split_first()) {
+        message = format!("unknown key `{unknown}`{}", suggestion(unknown, known.iter().copied()));
+    } else if let Some(rest) = message.strip_prefix("missing field") {
+        message = format!("missing key{rest}");
+    }
+    let span = error.span().unwrap_or(0..0);
+    Error { name: name.to_owned(), text, issues: vec![Issue { key: String::new(), message, span }] }
+}
+
+struct Check {
+    document: Option<toml_edit::Document<String>>,
+    issues: Vec<Issue>,
+}
+
+impl Check {
+    fn issue(&mut self, key: &str, message: impl Into<String>) {
+        let span = self.span(key);
+        self.issues.push(Issue { key: key.to_owned(), message: message.into(), span });
+    }
+
+    /// The bytes of the item at a path such as `table[0].columns[2].type`, or of the nearest one above it.
+    fn span(&self, key: &str) -> Range<usize> {
+        let Some(document) = &self.document else { return 0..0 };
+        let mut item = document.as_item();
+        let mut span = 0..0;
+        for part in key.split(['.', '[']).filter(|part| !part.is_empty()) {
+            let next = match part.strip_suffix(']').and_then(|index| index.parse::<usize>().ok()) {
+                Some(index) => item.get(index),
+                None => item.get(part),
+            };
+            let Some(next) = next else { break };
+            item = next;
+            span = item.span().unwrap_or(span);
+        }
+        span
+    }
+
+    fn spec(&mut self, raw: RawSpec, text: String, folder: &Path) -> Spec {
+        if raw.version != FORMAT_VERSION {
+            self.issue(
+                "version",
+                format!("this host reads specs of version {FORMAT_VERSION}, not {}", raw.version),
+            );
+        }
+        self.name("name", &raw.name);
+        self.source(&raw);
+        if raw.stages.is_empty() {
+            self.issue("", "a pipeline needs at least one [[stage]]");
+        }
+        self.unique("stage", raw.stages.iter().map(|stage| stage.name.as_str()));
+        self.unique("table", raw.tables.iter().map(|table| table.name.as_str()));
+        self.unique("output", raw.outputs.iter().map(|output| output.name.as_str()));
+        self.unique("lookup", raw.lookups.iter().map(|lookup| lookup.name.as_str()));
+        self.limits(&raw);
+        let stages: Vec<Stage> = raw
+            .stages
+            .into_iter()
+            .enumerate()
+            .map(|(index, stage)| self.stage(index, stage, folder))
+            .collect();
+        let tables: Vec<Table> =
+            raw.tables.into_iter().enumerate().map(|(index, table)| self.table(index, table)).collect();
+        let outputs =
+            raw.outputs.into_iter().enumerate().map(|(index, output)| self.output(index, output)).collect();
+        let lookups = raw
+            .lookups
+            .into_iter()
+            .enumerate()
+            .map(|(index, lookup)| self.lookup(index, lookup, &tables))
+            .collect();
+        let mut seen = HashSet::new();
+        let mut routes = Vec::new();
+        for (index, route) in raw.routes.into_iter().enumerate() {
+            if !seen.insert((route.method.to_ascii_uppercase(), route.path.clone())) {
+                self.issue(&format!("http[{index}].path"), "this method and path stand here twice");
+            }
+            routes.extend(self.route(index, route, &stages, &tables));
+        }
+        if let Some(letters) = &raw.dead_letters {
+            self.topic("dead_letters.topic", &letters.topic);
+            if letters.topic == raw.source.topic {
+                self.issue(
+                    "dead_letters.topic",
+                    "dead letters cannot go to the topic that the pipeline reads",
+                );
+            }
+        }
+        let mail = raw.mail.map(|mail| {
+            if mail.from.parse::<lettre::message::Mailbox>().is_err() {
+                self.issue(
+                    "mail.from",
+                    "not a mail address: write `name@example.org` or `Name <name@example.org>`",
+                );
+            }
+            self.at_least_one("mail.attempts_max", u64::from(mail.attempts_max));
+            Mail { from: mail.from, attempts_max: mail.attempts_max }
+        });
+        Spec {
+            name: raw.name,
+            about: raw.about,
+            source: raw.source,
+            stages,
+            tables,
+            outputs,
+            lookups,
+            mail,
+            dead_letter_topic: raw.dead_letters.map(|letters| letters.topic),
+            retry: raw.retry,
+            limits: raw.limits,
+            routes,
+            text,
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn name(&mut self, key: &str, name: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 100 || !name.chars().all(legal) {
+            self.issue(key, "a name is 1 to 100 letters, digits, `.`, `_` or `-`");
+        }
+    }
+
+    fn unique<'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = HashSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                self.issue(&format!("{kind}[{index}].name"), format!("there is a {kind} `{name}` already"));
+            }
+        }
+    }
+
+    fn at_least_one(&mut self, key: &str, value: u64) {
+        if value == 0 {
+            self.issue(key, "must be at least 1");
+        }
+    }
+
+    fn topic(&mut self, key: &str, topic: &str) {
+        if !is_legal(topic) {
+            self.issue(key, format!("not a legal topic name: 1 to {LENGTH_MAX} of A-Z a-z 0-9 . _ -"));
+        }
+    }
+
+    fn partitions(&mut self, key: &str, partitions: i32, replication: i32) {
+        if !(1..=10_000).contains(&partitions) {
+            self.issue(&format!("{key}.partitions"), "must be from 1 to 10000");
+        }
+        if !(1..=32).contains(&replication) {
+            self.issue(&format!("{key}.replication"), "must be from 1 to 32");
+        }
+    }
+
+    fn source(&mut self, raw: &RawSpec) {
+        self.topic("source.topic", &raw.source.topic);
+        self.partitions("source", raw.source.partitions, raw.source.replication);
+    }
+
+    fn limits(&mut self, raw: &RawSpec) {
+        let limits = &raw.limits;
+        for (key, value) in [
+            ("batch_records_max", u64::from(limits.batch_records_max)),
+            ("batch_bytes_max", u64::from(limits.batch_bytes_max)),
+            ("guest_time_ms_max", limits.guest_time_ms_max),
+            ("effects_bytes_max", limits.effects_bytes_max),
+            ("effects_rows_max", u64::from(limits.effects_rows_max)),
+            ("drain_ms_max", limits.drain_ms_max),
+        ] {
+            self.at_least_one(&format!("limits.{key}"), value);
+        }
+        if limits.batch_bytes_max > 1 << 30 {
+            self.issue("limits.batch_bytes_max", "must be at most 1 GiB (1073741824)");
+        }
+        if !((1 << 20)..=(128 << 20)).contains(&limits.guest_memory_bytes_max) {
+            self.issue(
+                "limits.guest_memory_bytes_max",
+                "must be from 1 MiB (1048576) to 128 MiB (134217728)",
+            );
+        }
+        self.at_least_one("retry.attempts_max", u64::from(raw.retry.attempts_max));
+        self.at_least_one("retry.delay_ms_first", raw.retry.delay_ms_first);
+        if raw.retry.delay_ms_max < raw.retry.delay_ms_first {
+            self.issue("retry.delay_ms_max", "is smaller than retry.delay_ms_first");
+        }
+    }
+
+    fn stage(&mut self, index: usize, raw: RawStage, folder: &Path) -> Stage {
+        let key = format!("stage[{index}]");
+        self.name(&format!("{key}.name"), &raw.name);
+        if raw.module.is_empty() {
+            self.issue(&format!("{key}.module"), "names no module");
+        }
+        let config = match (raw.config, raw.config_file) {
+            (Some(_), Some(_)) => {
+                self.issue(&format!("{key}.config_file"), "a stage has `config` or `config_file`, not both");
+                None
+            }
+            (Some(config), None) => Some(serde_json::to_string(&config).map_err(|e| e.to_string())),
+            (None, Some(file)) => Some(config_file(&folder.join(file))),
+            (None, None) => None,
+        };
+        let config = match config {
+            Some(Ok(config)) => config,
+            Some(Err(message)) => {
+                self.issue(&format!("{key}.config_file"), message);
+                "{}".to_owned()
+            }
+            None => "{}".to_owned(),
+        };
+        Stage { name: raw.name, module: raw.module, config }
+    }
+
+    fn table(&mut self, index: usize, raw: RawTable) -> Table {
+        let key = format!("table[{index}]");
+        let legal = |part: &str| {
+            let mut chars = part.chars();
+            chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+                && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && part.len() <= 63
+        };
+        if raw.name.split('.').count() > 2 || !raw.name.split('.').all(legal) {
+            self.issue(
+                &format!("{key}.name"),
+                "a table is `name` or `schema.name`, of letters, digits and `_`",
+            );
+        }
+        if raw.name.split('.').next() == Some("gristmill") || raw.name.starts_with("gristmill_") {
+            self.issue(&format!("{key}.name"), "names that begin with `gristmill` are the host's own");
+        }
+        let columns: Vec<Column> = raw
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| {
+                self.column(&format!("{key}.columns[{place}]"), column, &raw.columns, legal)
+            })
+            .collect();
+        if columns.is_empty() {
+            self.issue(&format!("{key}.columns"), "a table needs at least one column");
+        }
+        let places = self.places(&format!("{key}.key"), &raw.key, &columns);
+        for &place in &places {
+            let Some(column) = columns.get(place) else { continue };
+            if !column.ty.can_be_key() {
+                self.issue(
+                    &format!("{key}.key"),
+                    format!("`{}`: a {} cannot be part of a key", column.name, column.ty),
+                );
+            }
+            if column.nullable {
+                self.issue(
+                    &format!("{key}.key"),
+                    format!("`{}` is nullable and cannot be part of a key", column.name),
+                );
+            }
+        }
+        let mode = self.mode(&key, &raw, &columns, &places);
+        Table { name: raw.name, columns, key: places, mode, create: raw.create }
+    }
+
+    fn column(
+        &mut self,
+        key: &str,
+        raw: &RawColumn,
+        all: &[RawColumn],
+        legal: impl Fn(&str) -> bool,
+    ) -> Column {
+        if !legal(&raw.name) {
+            self.issue(&format!("{key}.name"), "a column's name is of letters, digits and `_`, 63 at most");
+        }
+        if RESERVED_COLUMNS.contains(&raw.name.as_str()) {
+            self.issue(&format!("{key}.name"), "`limit` and `after` page through rows and cannot be columns");
+        }
+        if all.iter().filter(|other| other.name.eq_ignore_ascii_case(&raw.name)).count() > 1 {
+            self.issue(&format!("{key}.name"), format!("the column `{}` stands here twice", raw.name));
+        }
+        let ty = ColumnType::parse(&raw.ty).unwrap_or_else(|| {
+            let hint = suggestion(&raw.ty, ColumnType::NAMES);
+            self.issue(&format!("{key}.type"), format!("unknown type `{}`{hint}", raw.ty));
+            ColumnType::Text
+        });
+        Column { name: raw.name.clone(), ty, nullable: raw.nullable }
+    }
+
+    fn place(&mut self, key: &str, name: &str, columns: &[Column]) -> Option<usize> {
+        let place = columns.iter().position(|column| column.name == name);
+        if place.is_none() {
+            let hint = suggestion(name, columns.iter().map(|column| column.name.as_str()));
+            self.issue(key, format!("there is no column `{name}`{hint}"));
+        }
+        place
+    }
+
+    fn places(&mut self, key: &str, names: &[String], columns: &[Column]) -> Vec<usize> {
+        let mut places = Vec::new();
+        for name in names {
+            if let Some(place) = self.place(key, name, columns) {
+                if places.contains(&place) {
+                    self.issue(key, format!("`{name}` stands here twice"));
+                } else {
+                    places.push(place);
+                }
+            }
+        }
+        places
+    }
+
+    fn mode(&mut self, key: &str, raw: &RawTable, columns: &[Column], places: &[usize]) -> Mode {
+        if raw.mode != "append" && raw.key.is_empty() {
+            self.issue(&format!("{key}.key"), format!("the mode `{}` needs a key", raw.mode));
+        }
+        let options = [
+            ("newest_by", raw.newest_by.is_some(), "newest-wins"),
+            ("sum", !raw.sum.is_empty(), "sum"),
+            ("hashdiff", raw.hashdiff.is_some(), "satellite"),
+            ("load", raw.load.is_some(), "satellite"),
+            ("content", raw.content.is_some(), "once"),
+        ];
+        for (option, given, mode) in options {
+            if given && raw.mode != mode {
+                self.issue(&format!("{key}.{option}"), format!("goes with mode = \"{mode}\" only"));
+            }
+        }
+        let named = |check: &mut Self, option: &str, name: &Option<String>| match name {
+            Some(name) => check.place(&format!("{key}.{option}"), name, columns).unwrap_or(0),
+            None => {
+                check.issue(key, format!("the mode `{}` needs `{option} = \"column\"`", raw.mode));
+                0
+            }
+        };
+        match raw.mode.as_str() {
+            "append" => Mode::Append,
+            "first-wins" => Mode::FirstWins,
+            "last-wins" => Mode::LastWins,
+            "newest-wins" => Mode::NewestWins { by: named(self, "newest_by", &raw.newest_by) },
+            "satellite" => {
+                let mode = Mode::Satellite {
+                    hashdiff: named(self, "hashdiff", &raw.hashdiff),
+                    load: named(self, "load", &raw.load),
+                };
+                if let Mode::Satellite { load, .. } = mode {
+                    use ColumnType::{Bigint, Date, Integer, Timestamp, Timestamptz};
+                    let ordered = |ty| matches!(ty, Timestamptz | Timestamp | Date | Bigint | Integer);
+                    if columns.get(load).is_some_and(|column| !ordered(column.ty) || column.nullable) {
+                        self.issue(
+                            &format!("{key}.load"),
+                            "must be a date, a timestamp or an integer, not nullable",
+                        );
+                    }
+                }
+                mode
+            }
+            "sum" => {
+                let sum = self.places(&format!("{key}.sum"), &raw.sum, columns);
+                if raw.sum.is_empty() {
+                    self.issue(key, "the mode `sum` needs `sum = [\"column\"]`");
+                }
+                for &place in &sum {
+                    let Some(column) = columns.get(place) else { continue };
+                    if !column.ty.can_be_summed() || column.nullable || places.contains(&place) {
+                        let message =
+                            format!("`{}` must be a number, not nullable, not in the key", column.name);
+                        self.issue(&format!("{key}.sum"), message);
+                    }
+                }
+                Mode::Sum { columns: sum }
+            }
+            "once" => {
+                let content = match &raw.content {
+                    Some(names) => self.places(&format!("{key}.content"), names, columns),
+                    None => (0..columns.len()).collect(),
+                };
+                Mode::Once { content: content.into_iter().filter(|place| !places.contains(place)).collect() }
+            }
+            unknown => {
+                let hint = suggestion(unknown, MODES);
+                self.issue(&format!("{key}.mode"), format!("unknown mode `{unknown}`{hint}"));
+                Mode::Append
+            }
+        }
+    }
+
+    fn output(&mut self, index: usize, raw: RawOutput) -> Output {
+        let key = format!("output[{index}]");
+        self.name(&format!("{key}.name"), &raw.name);
+        if raw.name == NEXT {
+            self.issue(&format!("{key}.name"), "`next` is the following stage and cannot be declared");
+        }
+        self.partitions(&key, raw.partitions, raw.replication);
+        let topic = match raw.topic.split_once("{}") {
+            Some((prefix, suffix)) => {
+                let affixes = [prefix, suffix].concat();
+                if !affixes.is_empty() && !is_legal(&format!("x{affixes}")) || affixes.len() > 150 {
+                    let message =
+                        "what stands around {} must be of A-Z a-z 0-9 . _ -, 150 at most, and {} once";
+                    self.issue(&format!("{key}.topic"), message);
+                }
+                TopicPattern::Dynamic { prefix: prefix.to_owned(), suffix: suffix.to_owned() }
+            }
+            None => {
+                self.topic(&format!("{key}.topic"), &raw.topic);
+                TopicPattern::Fixed(raw.topic)
+            }
+        };
+        Output { name: raw.name, topic, partitions: raw.partitions, replication: raw.replication }
+    }
+
+    fn lookup(&mut self, index: usize, raw: RawLookup, tables: &[Table]) -> Lookup {
+        let key = format!("lookup[{index}]");
+        self.name(&format!("{key}.name"), &raw.name);
+        self.at_least_one(&format!("{key}.timeout_ms_max"), raw.timeout_ms_max);
+        let from = match (raw.prefix, raw.table) {
+            (Some(_), Some(_)) => {
+                self.issue(&key, "a lookup has a `prefix` or a `table`, not both");
+                LookupSource::Keys { prefix: String::new() }
+            }
+            (prefix, None) => LookupSource::Keys { prefix: prefix.unwrap_or_default() },
+            (None, Some(name)) => {
+                let table = self.known_table(&format!("{key}.table"), &name, tables);
+                if table.and_then(|table| tables.get(table)).is_some_and(|table| table.unique().len() != 1) {
+                    self.issue(&format!("{key}.table"), format!("`{name}` must have a key of one column"));
+                }
+                LookupSource::Table { table: table.unwrap_or(0) }
+            }
+        };
+        Lookup { name: raw.name, from, timeout_ms_max: raw.timeout_ms_max }
+    }
+
+    fn known_table(&mut self, key: &str, name: &str, tables: &[Table]) -> Option<usize> {
+        let place = tables.iter().position(|table| table.name == name);
+        if place.is_none() {
+            let hint = suggestion(name, tables.iter().map(|table| table.name.as_str()));
+            self.issue(key, format!("there is no table `{name}`{hint}"));
+        }
+        place
+    }
+
+    fn route(&mut self, index: usize, raw: RawRoute, stages: &[Stage], tables: &[Table]) -> Option<Route> {
+        let key = format!("http[{index}]");
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+        if !raw.path.starts_with('/') || raw.path.len() < 2 || !raw.path.chars().all(legal) {
+            self.issue(
+                &format!("{key}.path"),
+                "a path begins with `/` and is of letters, digits, `/`, `-`, `_`, `.`",
+            );
+        }
+        let own = ["/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+        if own.iter().any(|own| raw.path == *own || raw.path.starts_with(&format!("{own}/"))) {
+            self.issue(&format!("{key}.path"), "this path is the host's own");
+        }
+        match (raw.method.to_ascii_uppercase().as_str(), raw.topic, raw.table) {
+            ("POST", Some(topic), None) => {
+                self.topic(&format!("{key}.topic"), &topic);
+                if raw.key.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
+                    self.issue(&format!("{key}.key"), "a JSON pointer begins with `/`");
+                }
+                let check = raw.check.and_then(|name| {
+                    let place = stages.iter().position(|stage| stage.name == name);
+                    if place.is_none() {
+                        let hint = suggestion(&name, stages.iter().map(|stage| stage.name.as_str()));
+                        self.issue(&format!("{key}.check"), format!("there is no stage `{name}`{hint}"));
+                    }
+                    place
+                });
+                Some(Route::Ingest { path: raw.path, topic, key: raw.key, check })
+            }
+            ("GET", None, Some(table)) => {
+                if raw.key.is_some() || raw.check.is_some() {
+                    self.issue(&key, "`key` and `check` go with POST only");
+                }
+                let table = self.known_table(&format!("{key}.table"), &table, tables)?;
+                Some(Route::Read { path: raw.path, table })
+            }
+            ("POST", ..) => {
+                self.issue(&key, "a POST route needs `topic = \"…\"` and no `table`");
+                None
+            }
+            ("GET", ..) => {
+                self.issue(&key, "a GET route needs `table = \"…\"` and no `topic`");
+                None
+            }
+            _ => {
+                self.issue(&format!("{key}.method"), "a route's method is \"GET\" or \"POST\"");
+                None
+            }
+        }
+    }
+}
+
+/// Reads a stage's configuration file, `.json` or `.toml`, as JSON text.
+fn config_file(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{shown} cannot be read: {e}"))?;
+    let value: serde_json::Value = if path.extension().is_some_and(|extension| extension == "toml") {
+        toml::from_str(&text).map_err(|e| format!("{shown} is not TOML: {e}"))?
+    } else {
+        serde_json::from_str(&text).map_err(|e| format!("{shown} is not JSON: {e}"))?
+    };
+    Ok(value.to_string())
+}
