@@ -5,10 +5,15 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod crash;
 pub mod effect;
+pub mod lane;
 pub mod log;
+pub mod lookup;
 pub mod publish;
 pub mod record;
 pub mod spec;
 pub mod store;
+pub mod telemetry;
 pub mod topic_name;
+pub mod transform;

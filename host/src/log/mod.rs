@@ -8,6 +8,7 @@
 //!   does neither, and only while no newer publisher of the same lane has been opened.
 
 mod error;
+pub mod kafka;
 
 pub use error::Error;
 
