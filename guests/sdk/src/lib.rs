@@ -40,6 +40,7 @@
 //! The pieces, in the order in which a batch meets them: [`Record`] is read, [`Out`] takes effects, [`Failure`]
 //! refuses a record. Behind them, columns and their ends; see `wit/` for the contract itself.
 
+pub mod base64;
 pub mod bindings;
 mod cells;
 mod failure;

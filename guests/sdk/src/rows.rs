@@ -143,15 +143,16 @@ impl Place<'_> {
     pub fn null(self) {
         *self.mistake |= !self.column.nullable;
         self.column.nulls.push(self.row);
-        match &mut self.column.cells {
-            Cells::Text(cells) | Cells::Decimal(cells) | Cells::Json(cells) => cells.close(),
-            Cells::Int(cells) | Cells::Timestamp(cells) => cells.push(0),
-            Cells::Float(cells) => cells.push(0.0),
-            Cells::Boolean(cells) => cells.push(false),
-            Cells::Bytes(cells) => cells.close(),
-            Cells::Fixed { width, data } => data.resize(data.len() + *width as usize, 0),
-            Cells::Date(cells) => cells.push(0),
-        }
+        self.column.cells.push_zero();
+    }
+}
+
+impl Place<'_> {
+    /// A zero or empty value, for a record that is refused anyway: its row is taken back, but until then the
+    /// columns must keep one length while the rest of the record is looked through for more faults.
+    #[cold]
+    pub fn fill(self) {
+        self.column.cells.push_zero();
     }
 }
 
@@ -283,6 +284,18 @@ impl Cells {
             Kind::Date => Self::Date(Vec::with_capacity(rows)),
             Kind::Decimal => Self::Decimal(texts()),
             Kind::Json => Self::Json(texts()),
+        }
+    }
+
+    fn push_zero(&mut self) {
+        match self {
+            Self::Text(cells) | Self::Decimal(cells) | Self::Json(cells) => cells.close(),
+            Self::Int(cells) | Self::Timestamp(cells) => cells.push(0),
+            Self::Float(cells) => cells.push(0.0),
+            Self::Boolean(cells) => cells.push(false),
+            Self::Bytes(cells) => cells.close(),
+            Self::Fixed { width, data } => data.resize(data.len() + *width as usize, 0),
+            Self::Date(cells) => cells.push(0),
         }
     }
 
