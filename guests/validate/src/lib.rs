@@ -63,3 +63,50 @@ impl Transform for Validate {
 }
 
 gristmill_sdk::export!(Validate);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gristmill_sdk::testing::{TestRecord, refused_config, run, run_cases};
+
+    #[test]
+    fn cases() {
+        let checked = run_cases::<Validate>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+        assert!(checked.unwrap_or_else(|differ| panic!("{differ}")) >= 3);
+    }
+
+    #[test]
+    fn wrong_configurations_are_refused_with_a_pointer() {
+        for (config, pointer) in [
+            (r#"{"schema": {"type": "objekt"}}"#, "/schema/type: "),
+            (r#"{"schema": {"properties": {"a": {"minimum": "1"}}}}"#, "/schema/properties/a/minimum: "),
+            (r##"{"schema": {"$ref": "#/$defs/none"}}"##, "/schema"),
+            (r#"{"schema": {"$ref": "https://example.org/far.json"}}"#, "/schema"),
+            (r#"{"schema": {"pattern": "("}}"#, "/schema/pattern"),
+            (r#"{"schema": true, "format": 1}"#, "/format: "),
+            (r#"{"schema": true, "formats": true}"#, "/formats"),
+            ("{}", ": missing field `schema`"),
+        ] {
+            let error = refused_config::<Validate>(config).unwrap_or_default();
+            assert!(error.starts_with(pointer), "{config}: {error}");
+        }
+    }
+
+    #[test]
+    fn faults_and_reasons_are_bounded() {
+        let items = vec![r#""long text""#; 10_000].join(",");
+        let config = r#"{"schema": {"items": {"type": "integer"}, "maxItems": 3}}"#;
+        let caused = run::<Validate>(config, &[TestRecord::text(format!("[{items}]"))]).unwrap();
+        assert_eq!(caused[0].failures.len(), 50);
+        assert!(caused[0].failures.iter().all(|fault| fault.reason.len() < 600), "{:?}", caused[0].failures);
+    }
+
+    #[test]
+    fn names_from_records_cannot_blow_up_a_failure() {
+        let config = r#"{"schema": {"additionalProperties": false}}"#;
+        let record = TestRecord::text(format!(r#"{{"{}": 1}}"#, "n".repeat(1 << 20)));
+        let caused = run::<Validate>(config, &[record]).unwrap();
+        assert_eq!(caused[0].failures[0].pointer.as_deref(), Some(""));
+        assert!(caused[0].failures[0].reason.len() < 600);
+    }
+}

@@ -83,15 +83,19 @@ impl Case {
         })
     }
 
-    /// Compares what the records cause with `expected.json`; the error shows both.
+    /// Compares what the records cause with `expected.json`; the error shows what they cause. With `BLESS` in the
+    /// environment the file is written instead: read the difference before you commit it.
     pub fn check<T: Transform>(&self) -> Result<(), String> {
-        let caused = run_with::<T>(&self.config, &self.records, &self.answers)?;
+        let at = |error: String| format!("{}: {error}", self.folder.display());
+        let caused = run_with::<T>(&self.config, &self.records, &self.answers).map_err(at)?;
+        let shown = serde_json::to_string_pretty(&caused).map_err(|error| at(error.to_string()))?;
         let path = self.folder.join("expected.json");
-        let expected: Vec<Caused> = parse(&path)?;
-        if caused == expected {
+        if std::env::var_os("BLESS").is_some() {
+            return fs::write(&path, shown + "\n").map_err(|error| at(error.to_string()));
+        }
+        if caused == parse::<Vec<Caused>>(&path)? {
             return Ok(());
         }
-        let shown = serde_json::to_string_pretty(&caused).map_err(|error| error.to_string())?;
         Err(format!("{} expects something else than\n{shown}", path.display()))
     }
 }
