@@ -1,0 +1,11 @@
+//! Does on demand what no transform may do, so that the host's tests can watch it being stopped (README.md).
+//!
+//! Written against the bare contract: the SDK would not let such effects happen.
+
+mod crimes;
+mod effects;
+mod request;
+mod work;
+
+#[cfg(target_family = "wasm")]
+mod exported;
