@@ -7,6 +7,12 @@ use crate::services::{Action, Order, Service};
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  demo [--serve] [--json] [-n N]
+                              builds everything and runs examples/city-orders on the embedded set, with no
+                              server; --serve keeps the host up, --json prints one object
+  test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
+                              against real servers; with FILTER only the tests whose names contain it
+  guests                      builds the guests to <target>/modules
   services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback; prints their addresses
                               and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
                               _LOOKUP, _MAIL are used instead of new ones
@@ -22,6 +28,10 @@ Exit code: 0 done, 1 failed, 2 used wrongly.";
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     Help,
+    /// With the arguments for the host.
+    Demo(Vec<String>),
+    Guests,
+    Test(Option<String>),
     Services(Order),
 }
 
@@ -31,9 +41,30 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
     match words.as_slice() {
         [] => Err("no command".to_owned()),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
+        ["demo", rest @ ..] => demo(rest).map(Command::Demo),
+        ["guests"] => Ok(Command::Guests),
+        ["test"] => Ok(Command::Test(None)),
+        ["test", filter] if !filter.starts_with('-') => Ok(Command::Test(Some((*filter).to_owned()))),
+        ["guests" | "test", ..] => Err("`guests` takes no argument, and `test` one".to_owned()),
         ["services", rest @ ..] => services(rest).map(Command::Services),
         [unknown, ..] => Err(format!("unknown command `{unknown}`")),
     }
+}
+
+/// The host knows these too; a person should hear of a wrong one before the build, not after it.
+fn demo(words: &[&str]) -> Result<Vec<String>, String> {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match *word {
+            "--serve" | "--json" => {}
+            "-n" => match rest.next().map(|number| number.parse::<u64>()) {
+                Some(Ok(_)) => {}
+                _ => return Err("-n needs a number of records".to_owned()),
+            },
+            word => return Err(format!("demo knows no `{word}`")),
+        }
+    }
+    Ok(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
 fn services(words: &[&str]) -> Result<Order, String> {
@@ -86,10 +117,22 @@ mod tests {
     }
 
     #[test]
+    fn the_demo_hands_its_arguments_on() {
+        let arguments = ["--json", "-n", "20"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("demo --json -n 20"), Ok(Command::Demo(arguments)));
+        assert_eq!(parsed("test a_name"), Ok(Command::Test(Some("a_name".to_owned()))));
+    }
+
+    #[test]
     fn wrong_use_is_told() {
         for line in [
             "",
             "bake",
+            "demo -n",
+            "demo -n many",
+            "demo --fast",
+            "guests validate",
+            "test --nocapture",
             "services",
             "services kill",
             "services kill oracle",

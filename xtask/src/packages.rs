@@ -45,6 +45,16 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// What building the host takes besides Rust: librdkafka, SQLite and zlib are compiled from their sources.
+pub(crate) fn install_compilers() -> Result<()> {
+    let missing: Vec<_> = [("cc", "gcc"), ("c++", "g++"), ("make", "make")]
+        .into_iter()
+        .filter(|(program, _)| workspace::find_program(program).is_none())
+        .map(|(_, package)| package)
+        .collect();
+    install(&missing)
+}
+
 fn as_root() -> Result<Command> {
     if rights::is_root()? {
         return Ok(Command::new("env"));

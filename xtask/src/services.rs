@@ -25,6 +25,8 @@ use crate::{packages, progress, workspace};
 
 /// The versions that `up` brings; compose.yaml must name the same (see `compose.rs`).
 pub(crate) const KAFKA_VERSION: &str = "4.1.1";
+/// Debian 12's; where only another one is installed, that is taken.
+pub(crate) const POSTGRES_MAJOR: u32 = 15;
 
 /// What is to be done, and in which folder.
 #[derive(Debug, PartialEq)]
@@ -64,7 +66,7 @@ pub(crate) fn carry_out(order: Order) -> Result<()> {
     }
 }
 
-/// Brings up what is not up yet, and writes the addresses to the folder's `env` file.
+/// Brings up what is not up yet, all of it or nothing, and writes the addresses to the folder's `env` file.
 pub(crate) fn up(folder: &Folder) -> Result<Running> {
     let _lock = folder.lock()?;
     let mut to_start = Vec::new();
@@ -80,7 +82,10 @@ pub(crate) fn up(folder: &Folder) -> Result<Running> {
     }
     packages::install(&service::missing_packages(&to_start))?;
     let kafka_libs = kafka::libs()?;
-    start_all(folder, &to_start)?;
+    if let Err(error) = start_all(folder, &to_start) {
+        to_start.iter().try_for_each(|service| process::stop(folder, *service))?;
+        return Err(error);
+    }
     let variables = urls::variables(folder, &kafka_libs)?;
     folder.write_env(&variables)?;
     Ok(Running { variables, started: to_start })

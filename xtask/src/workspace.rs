@@ -14,6 +14,33 @@ pub(crate) fn root() -> PathBuf {
     package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
 }
 
+/// Where cargo builds to.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    match variable("CARGO_TARGET_DIR") {
+        // cargo takes a relative one from where the person is
+        Some(folder) => std::path::absolute(&folder).with_context(|| format!("CARGO_TARGET_DIR={folder}")),
+        None => Ok(root().join("target")),
+    }
+}
+
+/// cargo, at the workspace's root. `cargo run` has told this program about the package xtask; were that handed
+/// on, build scripts that look at it (ring's) would run, and their crates be compiled, once with it and once
+/// without.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(variable("CARGO").unwrap_or_else(|| "cargo".to_owned()));
+    cargo.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    if let Ok(target) = target_folder() {
+        cargo.env("CARGO_TARGET_DIR", target);
+    }
+    cargo
+}
+
 /// What outlives a clone: `$XDG_CACHE_HOME/gristmill`, else `~/.cache/gristmill`.
 pub(crate) fn cache() -> Result<PathBuf> {
     variable("XDG_CACHE_HOME")

@@ -127,11 +127,8 @@ pub(crate) fn command(folder: &Folder) -> Result<Command> {
 
 fn java(mut command: Command) -> Result<Command> {
     let classes = format!("{}:{}", libs()?.join("*").display(), cache()?.join(LOGGER).display());
-    command.args([HEAP, "-Xms128m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]).args([
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-        "-cp",
-        &classes,
-    ]);
+    command.args([HEAP, "-Xms128m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]);
+    command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", DATES, "-cp", &classes]);
     Ok(command)
 }
 

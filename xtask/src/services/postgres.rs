@@ -5,11 +5,13 @@ use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::folder::remove_if_there;
-use super::{Folder, process};
+use super::{Folder, POSTGRES_MAJOR, process};
 use crate::packages::rights;
 use crate::workspace;
 
@@ -19,18 +21,19 @@ const USER: &str = "postgres";
 /// Where the data goes when `USER` cannot reach the services folder (a clone under /root).
 const ELSEWHERE: &str = "/var/lib/postgresql";
 const NAME: &str = "gristmill";
+const CHILDREN_END_TIME_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) fn url(port: u16) -> String {
     format!("postgres://{NAME}:{NAME}@127.0.0.1:{port}/{NAME}")
 }
 
-/// The programs of the newest PostgreSQL on this machine.
+/// The programs of the PostgreSQL that is wanted, else of the newest on this machine.
 pub(crate) fn programs() -> Result<PathBuf> {
     let versions = fs::read_dir(INSTALLED).with_context(|| format!("cannot read {INSTALLED}"))?;
     versions
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.join("bin/initdb").is_file() && path.join("bin/postgres").is_file())
-        .max_by_key(|path| major(path))
+        .max_by_key(|path| (major(path) == POSTGRES_MAJOR, major(path)))
         .map(|path| path.join("bin"))
         .with_context(|| format!("no PostgreSQL server in {INSTALLED}"))
 }
@@ -46,7 +49,23 @@ pub(crate) fn prepare(folder: &Folder, port: u16) -> Result<()> {
         make_cluster(&data)?;
         fs::write(data.join("ready"), "")?;
     }
+    forget_the_dead(&data)?;
     fs::write(data.join("postgresql.auto.conf"), settings(port)).context("cannot write the settings")
+}
+
+/// After a kill -9 the data folder names a server that is gone. PostgreSQL believes it alive as long as a
+/// process has that pid, which a process that nobody has waited for still has (some machines' pid 1 is slow
+/// at that). What counts is whether a process of that server still works in the folder: its children end
+/// by themselves, soon but not at once, and until then the data is theirs.
+fn forget_the_dead(data: &Path) -> Result<()> {
+    let start = Instant::now();
+    while process::any_works_in(data)? {
+        if start.elapsed() > CHILDREN_END_TIME_MAX {
+            bail!("another PostgreSQL works in {}", data.display());
+        }
+        sleep(Duration::from_millis(50));
+    }
+    remove_if_there(fs::remove_file(data.join("postmaster.pid")))
 }
 
 /// fsync stays on, as in production: commits must cost what they cost.

@@ -89,6 +89,13 @@ pub(crate) fn running(folder: &Folder, service: Service) -> Result<Option<Identi
     Ok(Identity::read(&folder.pid_file(service.name()))?.filter(Identity::is_alive))
 }
 
+/// Whether a living process has `folder` as its working folder.
+pub(crate) fn any_works_in(folder: &Path) -> Result<bool> {
+    let works_in = |process: fs::DirEntry| fs::read_link(process.path().join("cwd")).ok();
+    let processes = fs::read_dir("/proc").context("cannot read /proc")?;
+    Ok(processes.filter_map(Result::ok).filter_map(works_in).any(|cwd| cwd == folder))
+}
+
 /// A command in a session of its own, so that neither Ctrl-C nor the end of a terminal reaches it. `setsid`
 /// becomes the program: the pid stays.
 pub(crate) fn detached(program: &str) -> Command {
