@@ -129,7 +129,9 @@ pub(crate) fn down(folder: &Folder, services: &[Service], purge: bool) -> Result
 fn restart(folder: &Folder, service: Service) -> Result<()> {
     let _lock = folder.lock()?;
     process::stop(folder, service)?;
-    start(folder, service)
+    start(folder, service)?;
+    // It keeps its port, unless somebody else has taken it meanwhile.
+    folder.write_env(&urls::variables(folder, &kafka::libs()?)?)
 }
 
 fn kill(folder: &Folder, service: Service) -> Result<()> {

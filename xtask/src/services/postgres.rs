@@ -135,6 +135,11 @@ fn data(folder: &Folder) -> Result<PathBuf> {
     }
     let slug: String = folder.path().to_string_lossy().replace('/', "-");
     let target = Path::new(ELSEWHERE).join(format!("gristmill{slug}"));
+    if target.is_dir() {
+        // Of a clone that was deleted; with its Kafka gone, its ledgers would contradict a new one.
+        forget_the_dead(&target)?;
+        fs::remove_dir_all(&target)?;
+    }
     symlink(&target, &here).context("cannot link to the data folder")?;
     Ok(target)
 }
