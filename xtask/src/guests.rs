@@ -53,11 +53,12 @@ pub(crate) fn build_for_use() -> Result<Vec<Module>> {
     build(&guests)
 }
 
-/// Lints the guests as what they are built for; some code exists only there.
+/// Lints the guests as what they are built for; some code exists only there. In the profile of their build,
+/// which has compiled their macros already.
 pub(crate) fn lint() -> Result<()> {
     each_target(&ALL, |target, guests| {
         let mut clippy = workspace::cargo();
-        clippy.args(["clippy", "--target", target]);
+        clippy.args(["clippy", "--profile", PROFILE, "--target", target]);
         name_packages(&mut clippy, guests);
         workspace::run(clippy.args(["--", "-D", "warnings"]))
     })

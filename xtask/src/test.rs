@@ -24,6 +24,9 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
         check_sources(steps)?;
     }
     steps.run("guests", guests::build_all)?;
+    if filter.is_none() {
+        steps.run("clippy for wasm", guests::lint)?;
+    }
     let folder = Folder::open(None)?;
     let running = steps.run("services up", || services::up(&folder))?;
     let outcome = steps.run("cargo test", || test(filter, &running));
@@ -36,7 +39,6 @@ fn check_sources(steps: &mut Steps) -> Result<()> {
     steps.run("format", || workspace::run(workspace::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("cargo deny", deny)?;
     steps.run("clippy", clippy)?;
-    steps.run("clippy for wasm", guests::lint)?;
     steps.run("docs", document)
 }
 
