@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::progress::Steps;
 use crate::{guests, packages, progress, workspace};
@@ -15,8 +15,7 @@ const SCENARIO: &str = "examples/city-orders";
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::default();
     steps.run("compilers", packages::install_compilers)?;
-    steps.run("guests", guests::build_for_use)?;
-    steps.run("host", build_host)?;
+    steps.run("host and guests", build)?;
     steps.print_summary();
     progress::say(&format!("> gristmill demo {SCENARIO}"));
     let host = workspace::target_folder()?.join("debug/gristmill");
@@ -25,6 +24,26 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     Err(demo.exec()).with_context(|| format!("cannot start {}", host.display()))
 }
 
+/// Side by side: linking a guest keeps one core busy for a minute, and the host's crates fill the other. They
+/// build into folders of their own, so neither cargo waits for the other; only one shows its progress.
+fn build() -> Result<()> {
+    std::thread::scope(|scope| {
+        let guests = scope.spawn(build_guests);
+        let host = build_host();
+        let guests = guests.join().unwrap_or_else(|_| Err(anyhow!("the thread that builds guests died")));
+        host.and(guests)
+    })
+}
+
+fn build_guests() -> Result<()> {
+    for module in guests::build_for_use()? {
+        progress::say(&format!("guest {}: {} KiB", module.name, module.bytes.div_ceil(1024)));
+    }
+    Ok(())
+}
+
 fn build_host() -> Result<()> {
-    workspace::run(workspace::cargo().args(["build", "--package", "gristmill"]))
+    workspace::run(workspace::cargo().args(["build", "--package", "gristmill"]))?;
+    progress::say("host: built");
+    Ok(())
 }

@@ -44,13 +44,13 @@ pub(crate) fn modules_folder() -> Result<PathBuf> {
 
 /// Builds every guest.
 pub(crate) fn build_all() -> Result<Vec<Module>> {
-    build(&ALL)
+    build(&ALL, &[])
 }
 
-/// Builds what pipelines use; the demo's first build is what a newcomer waits for.
+/// Builds what pipelines use, without cargo's progress; the demo's first build is what a newcomer waits for.
 pub(crate) fn build_for_use() -> Result<Vec<Module>> {
     let guests: Vec<_> = ALL.into_iter().filter(|guest| !guest.for_tests).collect();
-    build(&guests)
+    build(&guests, &["--quiet"])
 }
 
 /// Lints the guests as what they are built for; some code exists only there. In the profile of their build,
@@ -64,10 +64,10 @@ pub(crate) fn lint() -> Result<()> {
     })
 }
 
-fn build(guests: &[Guest]) -> Result<Vec<Module>> {
+fn build(guests: &[Guest], options: &[&str]) -> Result<Vec<Module>> {
     each_target(guests, |target, guests| {
         let mut build = workspace::cargo();
-        build.args(["build", "--profile", PROFILE, "--target", target]);
+        build.args(["build", "--profile", PROFILE, "--target", target]).args(options);
         name_packages(&mut build, guests);
         workspace::run(&mut build)
     })?;
