@@ -5,8 +5,10 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod crash;
 pub mod effect;
 pub mod log;
+pub mod mail;
 pub mod publish;
 pub mod record;
 pub mod spec;
