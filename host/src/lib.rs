@@ -10,6 +10,7 @@ pub mod effect;
 pub mod lane;
 pub mod log;
 pub mod lookup;
+pub mod mail;
 pub mod publish;
 pub mod record;
 pub mod spec;

@@ -14,6 +14,7 @@
 //! Two stores, [`postgres`] and [`sqlite`], speak the statements of [`Tx`]; the order of things is the same code.
 
 mod error;
+pub mod sqlite;
 
 pub use error::{Error, Refusal};
 

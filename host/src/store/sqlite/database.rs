@@ -1,0 +1,122 @@
+//! The file of the embedded set: one writer at a time, readers beside it (WAL), every commit on the disk before it
+//! is answered (`synchronous = FULL`). The store and the journal log live in it together.
+
+use crate::store::Error;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqliteConnection, SqlitePool};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// How long a connection waits for another process's write before it says that the file is busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a task waits for the writer before it says that the store is not available.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections that only read.
+const READERS_MAX: u32 = 4;
+
+/// How a write transaction begins: as the writer from the start, since a reader that wants to become one is refused
+/// when somebody else has written in between.
+pub const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// An open database file.
+#[derive(Debug)]
+pub struct Database {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Database {
+    /// Opens the file, makes it if it is not there, and brings all tables in it up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] if the file is no database or of a later version; [`Error::Unavailable`] if it is locked.
+    pub async fn open(path: &Path) -> Result<Arc<Self>, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .statement_cache_capacity(500);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+        let opened = async {
+            let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+            let mut transaction = writer.begin_with(BEGIN).await?;
+            migrate(&mut transaction).await?;
+            transaction.commit().await?;
+            let readers =
+                pool().max_connections(READERS_MAX).connect_with(options.pragma("query_only", "on"));
+            Ok(Arc::new(Database { writer, readers: readers.await? }))
+        };
+        opened.await.map_err(|error: sqlx::Error| cannot_open(path, &error))
+    }
+
+    /// The one connection that writes. Begin its transactions with [`BEGIN`].
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// Connections that read, beside the writer.
+    pub fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+}
+
+/// Runs the migrations inside the caller's write transaction, so that two processes do not run them at once.
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrator.dangerous_set_table_name("gristmill_migrations");
+    migrator.run_direct(None, connection, false).await?;
+    Ok(())
+}
+
+fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
+    let shown = path.display();
+    let busy = matches!(error, sqlx::Error::PoolTimedOut)
+        || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5");
+    if busy {
+        return Error::Unavailable {
+            store: "SQLite",
+            doing: format!("opening {shown}"),
+            message: error.to_string(),
+        };
+    }
+    let hint = "name a file that is a SQLite database of this version of gristmill, or a new one in a folder \
+                that can be written to";
+    Error::Unfit { message: format!("the database file {shown} cannot be opened: {error}: {hint}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn opening_twice_at_once_migrates_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let (one, two) = tokio::join!(Database::open(&path), Database::open(&path));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        for pool in [one.writer(), two.readers()] {
+            let count: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM gristmill_lanes").fetch_one(pool).await.unwrap();
+            assert_eq!(count, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_refused_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        std::fs::write(&path, "this is a text file, and a text file is no database at all".repeat(50))
+            .unwrap();
+        let error = Database::open(&path).await.unwrap_err().to_string();
+        assert!(error.contains("store.db"), "{error}");
+    }
+}

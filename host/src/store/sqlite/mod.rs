@@ -1,0 +1,3 @@
+//! The embedded store: one SQLite file.
+
+pub mod database;
