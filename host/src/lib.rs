@@ -11,6 +11,7 @@ pub mod lane;
 pub mod log;
 pub mod lookup;
 pub mod mail;
+pub mod pipeline;
 pub mod publish;
 pub mod record;
 pub mod spec;

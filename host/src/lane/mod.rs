@@ -94,6 +94,11 @@ impl LaneContext {
         Arc::new(LaneContext { id, spec, store, log, runtime, slots, mail_committed, progress, control })
     }
 
+    /// Ends what is being tried on this lane's behalf before it is at work.
+    pub fn let_go(&self) {
+        self.control.abandon.store(true, Ordering::Relaxed);
+    }
+
     /// Whether to begin no further batch.
     fn draining(&self) -> bool {
         self.control.drain.load(Ordering::Relaxed) || self.abandoned()
