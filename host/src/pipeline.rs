@@ -44,17 +44,17 @@ pub struct Parts {
 /// What a pipeline is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// It has no partition yet.
+    /// It has not joined its group yet.
     #[default]
     Starting,
-    /// It has partitions.
+    /// It is in its group, with partitions or standing by.
     Running,
     /// It stopped: an operator must decide.
     Stopped(String),
 }
 
 /// One lane, as a person sees it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct LaneView {
     /// The partition.
     pub partition: i32,
@@ -255,6 +255,13 @@ struct Events(Arc<Pipeline>);
 impl PartitionEvents for Events {
     fn assigned(&self, partitions: &[i32]) -> Vec<(i32, i64)> {
         let pipeline = &self.0;
+        {
+            // In the group; whether there is a partition for this host is the group's matter.
+            let mut state = pipeline.state.lock();
+            if *state == State::Starting {
+                *state = State::Running;
+            }
+        }
         let contexts: Vec<Arc<LaneContext>> =
             partitions.iter().map(|partition| pipeline.lane_context(*partition)).collect();
         // Side by side: one after the other, 64 publishers would take seconds to open.
@@ -285,10 +292,6 @@ impl PartitionEvents for Events {
         match Lane::start(context, taken, chain, reader) {
             Ok(lane) => {
                 pipeline.lanes.lock().insert(partition, Slot::Working(lane));
-                let mut state = pipeline.state.lock();
-                if *state == State::Starting {
-                    *state = State::Running;
-                }
             }
             Err(error) => pipeline.halt(format!("no thread for the lane of partition {partition}: {error}")),
         }

@@ -31,7 +31,7 @@ pub struct Agreement {
 
 /// Two ledgers that cannot both be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{lane}: {what}. Nothing was read or written. Decide with: gristmill pipeline resolve {} --partition {} {decisions}", .lane.pipeline, .lane.partition)]
+#[error("{lane}: {what}. Nothing was read or written. Decide with: gristmill pipeline resolve {} --topic {} --partition {} {decisions}", .lane.pipeline, .lane.topic, .lane.partition)]
 pub struct Contradiction {
     /// The lane.
     pub lane: LaneId,
@@ -181,7 +181,7 @@ mod tests {
         for (state, batches, group, part) in cases {
             let error = run(&state, &batches, &group).unwrap_err();
             assert!(error.contains(part), "{error}");
-            assert!(error.contains("gristmill pipeline resolve p --partition 3 --trust"), "{error}");
+            assert!(error.contains("gristmill pipeline resolve p --topic t --partition 3 --trust"), "{error}");
         }
     }
 

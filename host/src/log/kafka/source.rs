@@ -54,7 +54,7 @@ impl SourceContext {
     /// Takes the new partitions over, then has them read from where the *store* says.
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
         let Some(shared) = self.consumer.get().and_then(Weak::upgrade) else { return };
-        let starts = if partitions.is_empty() { Vec::new() } else { self.events.assigned(partitions) };
+        let starts = self.events.assigned(partitions);
         let mut list = TopicPartitionList::new();
         let mut readers = Vec::new();
         for (partition, offset) in starts {
