@@ -229,7 +229,7 @@ fn put(place: Place<'_>, value: &Value<'_>) {
 }
 
 /// Declares every table once, brings its rows' cells into one order, and hands each row its table.
-pub(crate) fn declare<'r>(rows: &mut [&'r mut RowRule], plan: &mut Plan) -> Result<(), String> {
+pub(crate) fn declare(rows: &mut [&mut RowRule], plan: &mut Plan) -> Result<(), String> {
     let mut tables: Vec<(String, Vec<Column>)> = Vec::new();
     for row in rows.iter_mut() {
         match tables.iter_mut().find(|(name, _)| *name == row.table) {

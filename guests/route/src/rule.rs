@@ -71,7 +71,7 @@ impl Rule {
         let mails =
             numbered(rule.mails, &format!("{at}/mails"), |mail, at| MailRule::compile(mail, places, &at))?;
         if rule.forward {
-            plan.next();
+            plan.forwards();
         }
         if !mails.is_empty() {
             plan.mails();

@@ -82,6 +82,11 @@ macro_rules! export {
         $crate::export!(@export $transform, $crate::instance::ask_host);
     };
     (@export $transform:ty, $ask:path) => {
+        // Natively nothing is exported; the compiler should not call the transform dead code for that.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&str) -> Result<$crate::instance::Instance<$transform>, String> =
+            $crate::instance::Instance::<$transform>::configure;
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::instance::{Instance, contract};
