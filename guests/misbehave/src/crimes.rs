@@ -116,7 +116,11 @@ pub(crate) fn spoil(deed: &str, input: u32, effects: &mut Effects) {
             }
         }),
         "unsorted-inputs" => unsorted(input, effects),
-        "bad-ends" => each_note(effects, |texts| texts.ends.reverse()),
+        "bad-ends" => each_note(effects, |texts| {
+            let ends = texts.ends.len();
+            texts.data = "x".repeat(ends);
+            texts.ends = (0..ends).rev().map(crate::effects::narrow).collect();
+        }),
         "ends-beyond" => each_note(effects, |texts| {
             if let Some(last) = texts.ends.last_mut() {
                 *last += 1_000;

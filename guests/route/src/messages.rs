@@ -64,29 +64,37 @@ impl MessageRule {
 
     /// Sends the message, or adds its faults.
     pub fn send(&self, facts: &Facts<'_>, out: &mut Out<'_, '_>, faults: &mut Faults) {
-        let before = faults.len();
-        let mut fill = |template: &Template| template.fill_owned(facts, faults);
+        let mut whole = true;
+        let mut fill = |template: &Template| {
+            let text = template.fill_owned(facts, faults);
+            whole &= text.is_some();
+            text.unwrap_or_default()
+        };
         let topic = self.topic.as_ref().map(&mut fill);
         let key = self.key.as_ref().map(&mut fill);
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name, fill(value))).collect();
         let value = self.value.fill(facts, faults);
-        if faults.len() > before {
-            return;
-        }
+        let (true, Some(value)) = (whole, value) else { return };
         let mut message = out.send(self.output);
         if let Some(topic) = topic {
             message = message.topic(&topic);
         }
         if let Some(key) = key {
-            message = message.key(key.as_bytes());
+            message = message.key(key);
         }
-        if let Some(value) = value {
+        if let Filled::Own(value) = value {
             message = message.value(value.as_bytes());
         }
         for (name, value) in headers {
             message = message.header(name, value);
         }
     }
+}
+
+/// The value of a message, ready to be sent.
+enum Filled<'t> {
+    Same,
+    Own(Cow<'t, str>),
 }
 
 impl ValueRule {
@@ -99,20 +107,18 @@ impl ValueRule {
         }
     }
 
-    /// `None` for the record's own value.
-    fn fill<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Option<Cow<'t, str>> {
-        match self {
-            Self::Same => None,
-            Self::Document(field) => {
-                Some(Cow::Borrowed(faults.keep(facts.needed(field)).map_or("", |leaf| leaf.0)))
-            }
-            Self::Text(template) => Some(template.fill(facts, Escape::Nothing, faults)),
+    /// `None`, and the faults are added, if a place is not there.
+    fn fill<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Option<Filled<'t>> {
+        let own = match self {
+            Self::Same => return Some(Filled::Same),
+            Self::Document(field) => faults.keep(facts.needed(field)).map(|leaf| Cow::Borrowed(leaf.0)),
+            Self::Text(template) => template.fill(facts, Escape::Nothing, faults),
             Self::Json(rule) => {
                 let mut json = String::new();
-                rule.write(facts, &mut json, faults);
-                Some(Cow::Owned(json))
+                rule.write(facts, &mut json, faults).then_some(Cow::Owned(json))
             }
-        }
+        };
+        own.map(Filled::Own)
     }
 }
 
@@ -145,40 +151,52 @@ impl JsonRule {
         object.into_iter().map(entry).collect::<Result<_, _>>().map(Self::Object)
     }
 
-    fn write(&self, facts: &Facts<'_>, json: &mut String, faults: &mut Faults) {
+    /// Appends the document; `false`, and the faults are added, if a place is not there.
+    fn write(&self, facts: &Facts<'_>, json: &mut String, faults: &mut Faults) -> bool {
         match self {
             Self::Literal(text) => json.push_str(text),
             Self::Field(field, default) => match (facts.some(field), default) {
                 (Some(leaf), _) => json.push_str(leaf.0),
                 (None, Some(default)) => json.push_str(default),
-                (None, None) => {
-                    faults.keep(facts.needed(field));
-                }
+                (None, None) => return faults.keep(facts.needed(field)).is_some(),
             },
             Self::Text(template) => {
-                let text = template.fill(facts, Escape::Nothing, faults);
-                json.push_str(&Value::String(text.into_owned()).to_string());
+                let Some(text) = template.fill_owned(facts, faults) else { return false };
+                json.push_str(&Value::String(text).to_string());
             }
             Self::Array(rules) => {
-                let mut before = '[';
-                for rule in rules {
-                    json.push(std::mem::replace(&mut before, ','));
-                    rule.write(facts, json, faults);
-                }
-                json.push_str(if before == '[' { "[]" } else { "]" });
+                let element = |rule: &Self, json: &mut String| rule.write(facts, json, faults);
+                return between(json, ['[', ']'], rules, element);
             }
             Self::Object(entries) => {
-                let mut before = '{';
-                for (name, rule) in entries {
-                    json.push(std::mem::replace(&mut before, ','));
+                return between(json, ['{', '}'], entries, |(name, rule), json| {
                     json.push_str(name);
                     json.push(':');
-                    rule.write(facts, json, faults);
-                }
-                json.push_str(if before == '{' { "{}" } else { "}" });
+                    rule.write(facts, json, faults)
+                });
             }
         }
+        true
     }
+}
+
+/// Writes all elements with commas between brackets; whether each was whole.
+fn between<E>(
+    json: &mut String,
+    [open, close]: [char; 2],
+    elements: &[E],
+    mut write: impl FnMut(&E, &mut String) -> bool,
+) -> bool {
+    json.push(open);
+    let mut whole = true;
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        whole &= write(element, json);
+    }
+    json.push(close);
+    whole
 }
 
 #[derive(Debug)]
@@ -212,17 +230,29 @@ impl MailRule {
 
     /// Sends the mail, or adds its faults.
     pub fn send(&self, facts: &Facts<'_>, out: &mut Out<'_, '_>, faults: &mut Faults) {
-        let before = faults.len();
-        let to: Vec<_> = self.to.iter().map(|one| one.fill_owned(facts, faults)).collect();
-        if to.iter().any(|address| !address.contains('@') || address.chars().any(char::is_control)) {
-            faults.add(Failure::reject("bad-address", "the mail's recipient is not an address"));
-        }
-        // A line break in a subject would begin another header.
-        let subject = self.subject.fill_owned(facts, faults).replace(char::is_control, " ");
+        let to: Vec<_> = self.to.iter().map(|one| address(one, facts, faults)).collect();
+        let subject = self.subject.fill_owned(facts, faults);
         let text = self.text.fill_owned(facts, faults);
-        let html = self.html.as_ref().map(|html| html.fill(facts, Escape::Html, faults).into_owned());
-        if faults.len() == before {
-            out.mail(Mail { to, subject, text, html });
-        }
+        let html = self.html.as_ref().map(|html| html.fill(facts, Escape::Html, faults));
+        let to: Option<Vec<_>> = to.into_iter().collect();
+        let (Some(to), Some(subject), Some(text), true) = (to, subject, text, html != Some(None)) else {
+            return;
+        };
+        // A line break in a subject would begin another header.
+        let subject = subject.replace(char::is_control, " ");
+        out.mail(Mail { to, subject, text, html: html.flatten().map(Cow::into_owned) });
     }
+}
+
+fn address(template: &Template, facts: &Facts<'_>, faults: &mut Faults) -> Option<String> {
+    let address = template.fill_owned(facts, faults)?;
+    if address.contains('@') && !address.contains(char::is_control) {
+        return Some(address);
+    }
+    let failure = Failure::reject("bad-address", "a mail cannot be sent to this");
+    faults.add(match template.pointer(facts) {
+        Some(pointer) => failure.at(pointer),
+        None => failure,
+    });
+    None
 }

@@ -92,11 +92,10 @@ impl CellRule {
     fn value<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Result<Option<Value<'t>>, Refused> {
         match &self.source {
             Source::Constant(value) => Ok(Some(value.clone())),
-            Source::Template(template) => {
-                let before = faults.len();
-                let text = template.fill(facts, Escape::Nothing, faults);
-                if faults.len() == before { Ok(Some(Value::Text(text))) } else { Err(Refused) }
-            }
+            Source::Template(template) => match template.fill(facts, Escape::Nothing, faults) {
+                Some(text) => Ok(Some(Value::Text(text))),
+                None => Err(Refused),
+            },
             Source::Record(part, kind) => self.keep(of_record(*part, *kind, facts), faults),
             Source::Field { field, kind, parse, default } => match facts.some(field) {
                 Some(leaf) => {
@@ -230,7 +229,7 @@ fn put(place: Place<'_>, value: &Value<'_>) {
 }
 
 /// Declares every table once, brings its rows' cells into one order, and hands each row its table.
-pub(crate) fn declare<'r>(rows: &mut [&'r mut RowRule], plan: &mut Plan) -> Result<(), String> {
+pub(crate) fn declare(rows: &mut [&mut RowRule], plan: &mut Plan) -> Result<(), String> {
     let mut tables: Vec<(String, Vec<Column>)> = Vec::new();
     for row in rows.iter_mut() {
         match tables.iter_mut().find(|(name, _)| *name == row.table) {

@@ -9,9 +9,6 @@ use crate::rows::{self, RowRule};
 use crate::scan::{self, Wanted};
 use gristmill_sdk::{Failure, Faults, Out, Plan, Record};
 
-/// More faults than these help nobody, and an array may hold millions.
-const FAULTS_MAX: usize = 50;
-
 /// All rules, and the places that they read.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -74,7 +71,7 @@ impl Rule {
         let mails =
             numbered(rule.mails, &format!("{at}/mails"), |mail, at| MailRule::compile(mail, places, &at))?;
         if rule.forward {
-            plan.next();
+            plan.forwards();
         }
         if !mails.is_empty() {
             plan.mails();
@@ -111,7 +108,7 @@ impl Rule {
             return;
         };
         for (index, element) in elements.into_iter().enumerate() {
-            if faults.len() >= FAULTS_MAX {
+            if faults.is_full() {
                 return;
             }
             // The element is a part of a text that was read without an error.

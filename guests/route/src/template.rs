@@ -64,25 +64,39 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The text for a record; faults are added, and an unfilled place is left out.
-    pub fn fill<'t>(&'t self, facts: &Facts<'t>, escape: Escape, faults: &mut Faults) -> Cow<'t, str> {
+    /// The text for a record; `None`, and its faults are added, if a place is not there.
+    pub fn fill<'t>(
+        &'t self,
+        facts: &Facts<'t>,
+        escape: Escape,
+        faults: &mut Faults,
+    ) -> Option<Cow<'t, str>> {
         if let ([part], Escape::Nothing) = (self.parts.as_slice(), escape) {
-            return faults.keep(part.text(facts)).unwrap_or_default();
+            return faults.keep(part.text(facts));
         }
         let mut filled = String::new();
+        let mut whole = true;
         for part in &self.parts {
-            let text = faults.keep(part.text(facts)).unwrap_or_default();
-            match (part, escape) {
-                (Part::Field(_), Escape::Html) => push_html(&mut filled, &text),
-                _ => filled.push_str(&text),
+            match (faults.keep(part.text(facts)), part, escape) {
+                (None, ..) => whole = false,
+                (Some(text), Part::Field(_), Escape::Html) => push_html(&mut filled, &text),
+                (Some(text), ..) => filled.push_str(&text),
             }
         }
-        Cow::Owned(filled)
+        whole.then_some(Cow::Owned(filled))
     }
 
     /// The text for a record, as it is.
-    pub fn fill_owned(&self, facts: &Facts<'_>, faults: &mut Faults) -> String {
-        self.fill(facts, Escape::Nothing, faults).into_owned()
+    pub fn fill_owned(&self, facts: &Facts<'_>, faults: &mut Faults) -> Option<String> {
+        self.fill(facts, Escape::Nothing, faults).map(Cow::into_owned)
+    }
+
+    /// Where in the record the text comes from, if it comes from one place.
+    pub fn pointer(&self, facts: &Facts<'_>) -> Option<String> {
+        match self.parts.as_slice() {
+            [Part::Field(field)] => Some(facts.pointer(field)),
+            _ => None,
+        }
     }
 }
 
@@ -116,7 +130,7 @@ fn push_html(html: &mut String, text: &str) {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
-            control if control.is_control() && !matches!(control, '\n' | '\t') => {
+            control if control.is_control() && !matches!(control, '\r' | '\n' | '\t') => {
                 html.push(char::REPLACEMENT_CHARACTER);
             }
             other => html.push(other),

@@ -69,7 +69,8 @@ impl Failure {
     }
 }
 
-/// Collects the faults of one record, so that its author hears of all of them at once.
+/// Collects the faults of one record, so that its author hears of all of them at once: each once, and no more
+/// than [`Faults::MOST`], for a record could hold millions.
 ///
 /// ```
 /// use gristmill_sdk::{Failure, Faults};
@@ -92,10 +93,22 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// More faults than these help nobody.
+    pub const MOST: usize = 50;
+
     /// Adds a failure's faults.
     #[cold]
     pub fn add(&mut self, failure: Failure) {
-        self.faults.extend(failure.faults);
+        for fault in failure.faults {
+            if !self.is_full() && !self.faults.contains(&fault) {
+                self.faults.push(fault);
+            }
+        }
+    }
+
+    /// Whether no more faults are kept: the rest of the record need not be looked at.
+    pub fn is_full(&self) -> bool {
+        self.faults.len() >= Self::MOST
     }
 
     /// Keeps the value of a success, adds the faults of a failure.
@@ -107,11 +120,6 @@ impl Faults {
                 None
             }
         }
-    }
-
-    /// How many faults there are.
-    pub fn len(&self) -> usize {
-        self.faults.len()
     }
 
     /// Whether there is no fault.

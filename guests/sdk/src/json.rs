@@ -13,8 +13,17 @@ pub(crate) fn failure<'b, T: Deserialize<'b>>(text: &'b str, error: &serde_json:
         return invalid(error);
     }
     match from_str_with_path::<T>(text) {
-        Err((pointer, reason)) => Failure::reject("wrong-shape", reason).at(pointer),
-        Ok(_) => Failure::reject("wrong-shape", error.to_string()),
+        Err((pointer, reason)) => Failure::reject("wrong-shape", bounded(reason)).at(pointer),
+        Ok(_) => Failure::reject("wrong-shape", bounded(error.to_string())),
+    }
+}
+
+/// Reasons quote the offending value, which a record may make as long as it likes.
+fn bounded(reason: String) -> String {
+    const CHARS_MAX: usize = 300;
+    match reason.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => reason.get(..end).unwrap_or_default().to_owned() + "…",
+        None => reason,
     }
 }
 

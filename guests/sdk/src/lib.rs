@@ -1,41 +1,4 @@
-//! Write a Gristmill transform as per-record code and typed row structs.
-//!
-//! ```
-//! use gristmill_sdk::{Config, Failure, Out, Output, Plan, Record, Row, Transform};
-//! use serde::Deserialize;
-//!
-//! #[derive(Deserialize)]
-//! struct Reading<'a> { sensor: &'a str, value: f64 }
-//!
-//! #[derive(Row)]
-//! #[row(table = "readings")]
-//! struct ReadingRow<'a> { sensor: &'a str, value: f64, at_offset: i64 }
-//!
-//! struct Readings { alarms: Output }
-//!
-//! impl Transform for Readings {
-//!     const ABOUT: &'static str = "Stores readings and raises alarms.";
-//!     type Config = Config;
-//!
-//!     fn configure(_: Config, plan: &mut Plan) -> Result<Self, String> {
-//!         plan.table::<ReadingRow>();
-//!         Ok(Self { alarms: plan.output("alarms") })
-//!     }
-//!
-//!     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
-//!         let Reading { sensor, value } = record.json()?;
-//!         if value.is_nan() {
-//!             return Err(Failure::reject("no-number", "the sensor gave no number").at("/value"));
-//!         }
-//!         out.row(&ReadingRow { sensor, value, at_offset: record.offset() });
-//!         if value > 100.0 {
-//!             out.send(self.alarms).key(sensor);
-//!         }
-//!         Ok(())
-//!     }
-//! }
-//! gristmill_sdk::export!(Readings);
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! The pieces, in the order in which a batch meets them: [`Record`] is read, [`Out`] takes effects, [`Failure`]
 //! refuses a record. Behind them, columns and their ends; see `wit/` for the contract itself.
@@ -119,6 +82,11 @@ macro_rules! export {
         $crate::export!(@export $transform, $crate::instance::ask_host);
     };
     (@export $transform:ty, $ask:path) => {
+        // Natively nothing is exported; the compiler should not call the transform dead code for that.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&str) -> Result<$crate::instance::Instance<$transform>, String> =
+            $crate::instance::Instance::<$transform>::configure;
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::instance::{Instance, contract};

@@ -163,7 +163,7 @@ impl Out<'_, '_> {
         Message::begin(messages, values, self.input, &mut gathered.mistake)
     }
 
-    /// Sends the record on to the next stage, as it is; the plan declares it with `plan.next()`.
+    /// Sends the record on to the next stage, as it is; the plan declares it with `plan.forwards()`.
     pub fn forward(&mut self) {
         let next = self.gathered.plan.outputs.iter().position(|output| output.name == NEXT);
         match next {

@@ -71,7 +71,7 @@ impl fmt::Write for Appending<'_> {
 }
 
 /// The values in order; `None` if the ends do not fit the data.
-pub(crate) fn nth<'a>(blobs: &'a Blobs, index: usize) -> Option<&'a [u8]> {
+pub(crate) fn nth(blobs: &Blobs, index: usize) -> Option<&[u8]> {
     let start = match index.checked_sub(1) {
         Some(before) => *blobs.ends.get(before)? as usize,
         None => 0,

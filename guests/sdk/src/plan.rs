@@ -123,7 +123,7 @@ impl Plan {
     }
 
     /// Declares that records may be sent on to the next stage.
-    pub fn next(&mut self) -> Output {
+    pub fn forwards(&mut self) -> Output {
         self.declare_output(NEXT.to_owned(), false)
     }
 

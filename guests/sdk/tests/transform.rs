@@ -57,7 +57,7 @@ impl Transform for Orders {
 
     fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
         plan.table::<OrderRow>();
-        plan.next();
+        plan.forwards();
         plan.mails();
         Ok(Self {
             out: plan.output(config.output),

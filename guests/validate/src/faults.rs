@@ -7,21 +7,17 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// More faults than these help nobody, and a record could hold millions.
-const FAULTS_MAX: usize = 50;
 const REASON_CHARS_MAX: usize = 400;
 const VALUE_BYTES_MAX: usize = 100;
 const POINTER_BYTES_MAX: usize = 1_000;
 
-/// Every fault of a value, up to a bound.
+/// Every fault of a value, as many as are kept.
 pub(crate) fn all(schema: &Validator, value: &Value) -> Faults {
     let mut faults = Faults::default();
     for error in schema.iter_errors(value) {
-        for failure in failures(&error) {
-            if faults.len() == FAULTS_MAX {
-                return faults;
-            }
-            faults.add(failure);
+        failures(&error).into_iter().for_each(|failure| faults.add(failure));
+        if faults.is_full() {
+            break;
         }
     }
     faults
@@ -36,7 +32,7 @@ fn failures(error: &ValidationError<'_>) -> Vec<Failure> {
             vec![failure(error, below(place, name), "this property is required".to_owned())]
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            let names = unexpected.iter().take(FAULTS_MAX);
+            let names = unexpected.iter().take(Faults::MOST);
             names
                 .map(|name| failure(error, below(place, name), "this property is not allowed".to_owned()))
                 .collect()
