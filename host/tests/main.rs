@@ -3,3 +3,4 @@
 
 mod log;
 mod mail;
+mod sandbox;

@@ -28,13 +28,9 @@ impl Pipeline {
     /// # Errors
     /// The first stage that does not fit, and why.
     pub fn load(engine: &Engine, spec: &Spec, lookups: &Arc<dyn Lookups>) -> Result<Self, Error> {
-        let mut stages: Vec<Stage> = Vec::new();
+        let mut stages = Vec::new();
         for (index, declared) in spec.stages.iter().enumerate() {
-            let same = spec.stages.iter().take(index).position(|earlier| earlier.module == declared.module);
-            let module = match same.and_then(|same| stages.get(same)) {
-                Some(stage) => stage.module.clone(),
-                None => Module::load(engine, &declared.module, &spec.folder)?,
-            };
+            let module = Module::load(engine, &declared.module, &spec.folder)?;
             stages.push(Stage::prepare(module, spec, index, Some(lookups.clone()))?);
         }
         Ok(Pipeline { stages })

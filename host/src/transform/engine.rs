@@ -1,8 +1,11 @@
 //! The process-wide part of the sandbox: one engine, its limits, its clock, and what a guest may be linked with.
 
 use super::bindings::gristmill::transform::{hashing, log, lookup};
+use super::module::Module;
 use super::state::GuestState;
 use crate::spec::Limits;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +28,8 @@ pub struct Engine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Arc<Linker<GuestState>>,
     pub(super) wasi_linker: Arc<Linker<GuestState>>,
+    /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
+    pub(super) compiled: Arc<Mutex<HashMap<String, Module>>>,
     _clock: Arc<Clock>,
 }
 
@@ -54,7 +59,7 @@ impl Engine {
                 clock.increment_epoch();
             }
         })?;
-        Ok(Engine { engine, linker, wasi_linker, _clock: Arc::new(Clock(stop)) })
+        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), _clock: Arc::new(Clock(stop)) })
     }
 }
 

@@ -41,6 +41,11 @@ impl Module {
     /// [`Error::Module`] with what is wrong with the bytes and what to do.
     pub fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let refuse = |message: String| Error::Module { module: name.to_owned(), message };
+        let digest = hex(&Sha256::digest(bytes));
+        let compiled = engine.compiled.lock().get(&digest).cloned();
+        if let Some(module) = compiled {
+            return Ok(Module { name: name.to_owned(), ..module });
+        }
         let componentized;
         let component = if is_component(bytes) {
             bytes
@@ -72,7 +77,9 @@ impl Module {
             .and_then(EnrichingTransformPre::new)
             .map_err(|error| refuse(format!("its imports or exports do not fit the contract: {error:#}")))?;
         let imports = imports.into_iter().filter(|import| import != OWN_IMPORTS[0]).collect();
-        Ok(Module { name: name.to_owned(), digest: hex(&Sha256::digest(bytes)), imports, pre })
+        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre };
+        engine.compiled.lock().insert(digest, module.clone());
+        Ok(module)
     }
 
     /// Finds, reads and compiles the module that a stage names.
