@@ -8,6 +8,7 @@
 pub mod control;
 pub mod crash;
 pub mod effect;
+pub mod guarantee;
 pub mod log;
 pub mod mail;
 pub mod publish;
