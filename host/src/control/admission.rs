@@ -82,8 +82,7 @@ mod tests {
 
     #[test]
     fn bytes_come_back_when_the_work_is_done() {
-        let admission =
-            Admission::new(&IngestLimits { in_flight_bytes_max: 10, ..IngestLimits::default() });
+        let admission = Admission::new(&IngestLimits { in_flight_bytes_max: 10, ..IngestLimits::default() });
         let held = admission.bytes(6).unwrap();
         assert!(admission.bytes(6).is_err());
         drop(held);

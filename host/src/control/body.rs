@@ -93,10 +93,8 @@ pub(super) fn records(format: Format, body: &[u8], records_max: usize) -> Result
     if values.is_empty() {
         return Err(Problem::malformed("there is no record in it"));
     }
-    let record = |value: &RawValue| NewRecord {
-        value: Some(value.get().as_bytes().to_vec()),
-        ..NewRecord::default()
-    };
+    let record =
+        |value: &RawValue| NewRecord { value: Some(value.get().as_bytes().to_vec()), ..NewRecord::default() };
     Ok(values.into_iter().map(record).collect())
 }
 

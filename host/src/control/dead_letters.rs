@@ -58,7 +58,9 @@ pub(super) async fn replay(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     match to_its_end(async move { store.replay_dead_letter(letter.id, now_ms).await }).await? {
-        true => Ok((StatusCode::ACCEPTED, Json(json!({ "id": letter.id, "replayed": true }))).into_response()),
+        true => {
+            Ok((StatusCode::ACCEPTED, Json(json!({ "id": letter.id, "replayed": true }))).into_response())
+        }
         false => Err(gone(letter.id)),
     }
 }

@@ -74,7 +74,8 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
     let mut faults = give_keys(&mut records, target.key.as_deref());
     if let Some((pipeline, stage)) = &target.check {
         let checked = site.state.checker.check(pipeline, *stage, &records).await;
-        let checked = checked.map_err(|e| Problem::unavailable("records cannot be checked at the moment", e))?;
+        let checked =
+            checked.map_err(|e| Problem::unavailable("records cannot be checked at the moment", e))?;
         for (all, more) in faults.iter_mut().zip(checked) {
             all.extend(more);
         }

@@ -44,7 +44,13 @@ fn document(specs: &[Arc<Spec>]) -> Value {
 
 fn add(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
     let item = paths.entry(path).or_insert_with(|| json!({}));
-    item[method] = operation;
+    set(item, method, operation);
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
 }
 
 fn own_paths() -> Map<String, Value> {
@@ -63,12 +69,12 @@ fn own_paths() -> Map<String, Value> {
         "description": "metrics", "content": { "text/plain": { "schema": { "type": "string" } } } } } });
     add(&mut paths, "/metrics", "get", text);
     add(&mut paths, "/openapi.json", "get", operation("This document", vec![], &any, &[]));
-    let mut to_topic = ingest_operation("Appends records to a topic", &[404]);
-    to_topic["parameters"] = json!([
+    let pointer = json!({ "type": "string", "pattern": "^/" });
+    let parameters = json!([
         path_parameter("topic", json!({ "type": "string" })),
-        query_parameter("key", json!({ "type": "string", "pattern": "^/" }),
-            "JSON pointer of the value that becomes each record's key"),
+        query_parameter("key", pointer, "JSON pointer of the value that becomes each record's key"),
     ]);
+    let to_topic = ingest_operation("Appends records to a topic", &parameters);
     add(&mut paths, "/v1/topics/{topic}/records", "post", to_topic);
     let list = operation("The pipelines of this host", vec![], &reference("Pipelines"), &[]);
     add(&mut paths, "/v1/pipelines", "get", list);
@@ -77,15 +83,15 @@ fn own_paths() -> Map<String, Value> {
     let parameters = vec![
         name(),
         query_parameter("code", json!({ "type": "string" }), "only those with this code"),
-        query_parameter("before", json!({ "type": "integer", "minimum": 0 }), "the `next` of the page before"),
+        query_parameter(
+            "before",
+            json!({ "type": "integer", "minimum": 0 }),
+            "the `next` of the page before",
+        ),
         limit(),
     ];
-    let letters = operation(
-        "Dead letters, newest first",
-        parameters,
-        &reference("DeadLetters"),
-        &[400, 404, 503],
-    );
+    let letters =
+        operation("Dead letters, newest first", parameters, &reference("DeadLetters"), &[400, 404, 503]);
     add(&mut paths, "/v1/pipelines/{name}/dead-letters", "get", letters);
     let one = "/v1/pipelines/{name}/dead-letters/{id}";
     let shown = operation("A dead letter", vec![name(), id()], &reference("DeadLetter"), &[400, 404, 503]);
@@ -103,27 +109,27 @@ fn own_paths() -> Map<String, Value> {
 fn ingest(spec: &Spec, topic: &str, checked: bool) -> Value {
     let checked = if checked { ", checked before they are taken" } else { "" };
     let summary = format!("Pipeline {}: records for the topic {topic}{checked}", spec.name);
-    ingest_operation(&summary, &[404])
+    ingest_operation(&summary, &json!([]))
 }
 
-fn ingest_operation(summary: &str, more: &[u16]) -> Value {
-    let problems: Vec<u16> = [&[400, 408, 413, 415, 422, 429, 503], more].concat();
+fn ingest_operation(summary: &str, parameters: &Value) -> Value {
     json!({
         "summary": summary,
+        "parameters": parameters,
         "requestBody": { "required": true, "content": {
             "application/json": { "schema": { "description": "one record, or an array of records" } },
             "application/x-ndjson": { "schema": { "type": "string", "description": "one record per line" } },
         } },
         "responses": with_problems(
-            answer("202", "the log has acknowledged all records", &reference("Accepted")), &problems),
+            answer("202", "the log has acknowledged all records", &reference("Accepted")),
+            &[400, 404, 408, 413, 415, 422, 429, 503],
+        ),
     })
 }
 
 fn read(spec: &Spec, table: &Table) -> Value {
-    let mut parameters = vec![
-        limit(),
-        query_parameter("after", json!({ "type": "string" }), "the `next` of the page before"),
-    ];
+    let mut parameters =
+        vec![limit(), query_parameter("after", json!({ "type": "string" }), "the `next` of the page before")];
     for column in &table.columns {
         for op in ["", "[ne]", "[lt]", "[lte]", "[gt]", "[gte]"] {
             parameters.push(query_parameter(
@@ -153,8 +159,9 @@ fn answer(status: &str, description: &str, schema: &Value) -> Value {
 
 fn with_problems(mut responses: Value, problems: &[u16]) -> Value {
     for status in problems {
-        responses[status.to_string()] = json!({ "description": "a problem (RFC 9457)",
+        let problem = json!({ "description": "a problem (RFC 9457)",
             "content": { "application/problem+json": { "schema": reference("Problem") } } });
+        set(&mut responses, &status.to_string(), problem);
     }
     responses
 }

@@ -30,10 +30,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Value> {
     Json(json!({ "pipelines": pipelines }))
 }
 
-pub(super) async fn show(
-    State(site): State<Arc<Site>>,
-    name: Parts<String>,
-) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> Result<Json<Value>, Problem> {
     let name = parts(name)?;
     let spec = site.pipeline(&name).ok_or_else(|| unknown(&site, &name))?;
     let statuses = site.state.status.pipelines().await;

@@ -63,9 +63,13 @@ impl Problem {
 
     /// Something that this host depends on is not there; `inside` is logged.
     pub(super) fn unavailable(detail: impl Into<String>, inside: impl Display) -> Self {
-        let mut problem =
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available, try again later", detail)
-                .logged(inside);
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not available, try again later",
+            detail,
+        )
+        .logged(inside);
         problem.0.retry_after_s = Some(UNAVAILABLE_RETRY_S);
         problem
     }
@@ -132,12 +136,16 @@ impl From<log::Error> for Problem {
     fn from(error: log::Error) -> Self {
         match error {
             log::Error::Busy => Self::busy("the log takes no more records at the moment", 1),
-            log::Error::UnknownTopic(topic) => {
-                Self::new(StatusCode::NOT_FOUND, "unknown-topic", "No such topic", format!("there is no topic `{topic}`"))
-            }
+            log::Error::UnknownTopic(topic) => Self::new(
+                StatusCode::NOT_FOUND,
+                "unknown-topic",
+                "No such topic",
+                format!("there is no topic `{topic}`"),
+            ),
             log::Error::Refused { index, message } => {
                 let (title, detail) = ("The log refuses a record", format!("record {index}: {message}"));
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "refused-record", title, detail).with("record", json!(index))
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "refused-record", title, detail)
+                    .with("record", json!(index))
             }
             log::Error::Unavailable { .. } => {
                 Self::unavailable("the log is not available; some of the records may have arrived", error)

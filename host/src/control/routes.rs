@@ -36,12 +36,7 @@ fn ingest_route(router: Router<Arc<Site>>, path: &str, target: Arc<Target>) -> R
     router.route(path, post(accept))
 }
 
-fn read_route(
-    router: Router<Arc<Site>>,
-    path: &str,
-    spec: Arc<Spec>,
-    table: usize,
-) -> Router<Arc<Site>> {
+fn read_route(router: Router<Arc<Site>>, path: &str, spec: Arc<Spec>, table: usize) -> Router<Arc<Site>> {
     let read = move |State(site): State<Arc<Site>>, uri: Uri| async move {
         match spec.tables.get(table) {
             Some(table) => tables::read(&site, table, &uri).await,

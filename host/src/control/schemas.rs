@@ -73,7 +73,10 @@ pub(super) fn page(table: &Table) -> Value {
 /// A column as a query compares with it: never null, always written as text.
 pub(super) fn filter(column: &Column) -> Value {
     match column.ty {
-        ColumnType::Smallint | ColumnType::Integer | ColumnType::Bigint | ColumnType::Double
+        ColumnType::Smallint
+        | ColumnType::Integer
+        | ColumnType::Bigint
+        | ColumnType::Double
         | ColumnType::Boolean => typed(column.ty),
         _ => json!({ "type": "string" }),
     }
@@ -81,8 +84,8 @@ pub(super) fn filter(column: &Column) -> Value {
 
 fn row_column(column: &Column) -> Value {
     let mut schema = typed(column.ty);
-    if let (true, Some(ty)) = (column.nullable, schema.get("type").cloned()) {
-        schema["type"] = json!([ty, "null"]);
+    if let (true, Some(ty)) = (column.nullable, schema.get_mut("type")) {
+        *ty = json!([ty.take(), "null"]);
     }
     schema
 }
