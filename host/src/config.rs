@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 11] = [
+pub const ENVIRONMENT: [&str; 12] = [
+    "GRISTMILL_CACHE",
     "GRISTMILL_LOG",
     "GRISTMILL_STORE",
     "GRISTMILL_LOOKUP",
@@ -51,6 +52,9 @@ pub struct Settings {
     /// The folder of the embedded set, where nothing else is said
     #[arg(long, env = "GRISTMILL_DATA", global = true, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
+    /// The folder that keeps compiled modules: private to this user
+    #[arg(long, env = "GRISTMILL_CACHE", global = true, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
     /// How long a silent host keeps its partitions, milliseconds (brokers allow 6000 or more unless told otherwise)
     #[arg(long, env = "GRISTMILL_SESSION_TIMEOUT_MS", global = true, value_name = "MS")]
     pub session_timeout_ms: Option<u32>,
@@ -84,7 +88,8 @@ impl Settings {
         }
         let Some(path) = &self.settings else { return Ok(self) };
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("settings file {shown} cannot be read"))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("settings file {shown} cannot be read"))?;
         let file: Settings = toml::from_str(&text).with_context(|| format!("settings file {shown}"))?;
         Ok(Settings {
             log: self.log.or(file.log),
@@ -93,6 +98,7 @@ impl Settings {
             mail: self.mail.or(file.mail),
             listen: self.listen.or(file.listen),
             data: self.data.or(file.data),
+            cache: self.cache.or(file.cache),
             session_timeout_ms: self.session_timeout_ms.or(file.session_timeout_ms),
             ingest_records_per_second_max: self
                 .ingest_records_per_second_max
@@ -105,9 +111,22 @@ impl Settings {
         self.data.clone().unwrap_or_else(|| PathBuf::from(".gristmill/data"))
     }
 
+    /// The folder that keeps compiled modules: in the user's cache, unless another one is named.
+    pub fn cache_folder(&self) -> PathBuf {
+        let named = self.cache.clone();
+        let users =
+            || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+        named
+            .or_else(|| Some(users().or_else(home)?.join("gristmill/compiled")))
+            .unwrap_or_else(|| self.folder().join("compiled"))
+    }
+
     /// The store's URL.
     pub fn store_url(&self) -> String {
-        self.store.clone().unwrap_or_else(|| format!("sqlite:{}", self.folder().join("gristmill.db").display()))
+        self.store
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.folder().join("gristmill.db").display()))
     }
 
     /// The log's URL.
@@ -183,7 +202,8 @@ impl Settings {
 
 async fn open_database(path: &Path) -> anyhow::Result<Arc<Database>> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
     Ok(Database::open(path).await?)
 }

@@ -1,7 +1,10 @@
 //! A host: store, log and mail opened, its pipelines at work, its HTTP interface up; and all of it ended in order.
 
 use crate::config::Settings;
-use crate::control::{self, AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus, Status};
+use crate::control::{
+    self, AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus,
+    Status,
+};
 use crate::effect::Fault;
 use crate::lane::GuestSlots;
 use crate::log::{Log, NewRecord};
@@ -49,7 +52,7 @@ impl Host {
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
-        let engine = Engine::new().context("the sandbox cannot be set up")?;
+        let engine = Engine::new(Some(&settings.cache_folder())).context("the sandbox cannot be set up")?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let slots = Arc::new(GuestSlots::new(cores.max(2)));
         let (stop, mail_committed) = (CancellationToken::new(), Arc::new(Notify::new()));
@@ -66,9 +69,10 @@ impl Host {
                 runtime: Handle::current(),
             });
             let (compiling, compiled_spec) = (engine.clone(), spec.clone());
-            let transform = tokio::task::spawn_blocking(move || Transform::load(&compiling, &compiled_spec, &lookups))
-                .await?
-                .with_context(|| format!("pipeline {}", spec.name))?;
+            let transform =
+                tokio::task::spawn_blocking(move || Transform::load(&compiling, &compiled_spec, &lookups))
+                    .await?
+                    .with_context(|| format!("pipeline {}", spec.name))?;
             let parts = Parts {
                 spec,
                 transform,
@@ -264,9 +268,13 @@ impl Status for Overview {
                     last_error: view.trouble,
                 })
                 .collect();
-            all.push(PipelineStatus { name: pipeline.spec().name.clone(), state, error: error.or(trouble), lanes });
+            all.push(PipelineStatus {
+                name: pipeline.spec().name.clone(),
+                state,
+                error: error.or(trouble),
+                lanes,
+            });
         }
         all
     }
 }
-

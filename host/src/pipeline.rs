@@ -150,14 +150,22 @@ impl Pipeline {
                 });
                 fenced_since = if fenced { fenced_since.or(Some(Instant::now())) } else { None };
                 if fenced_since.is_some_and(|since| since.elapsed() > FENCED_MAX) {
-                    tracing::warn!(pipeline = pipeline.spec().name, "a fenced lane is still ours; joining the group anew");
+                    tracing::warn!(
+                        pipeline = pipeline.spec().name,
+                        "a fenced lane is still ours; joining the group anew"
+                    );
                     round.cancel();
                     return;
                 }
                 for lane in pipeline.lanes().await {
                     if let Some(lag) = lane.lag {
                         let lag = f64::from(i32::try_from(lag).unwrap_or(i32::MAX));
-                        telemetry::partition_gauge(telemetry::LAG, &pipeline.spec().name, lane.partition, lag);
+                        telemetry::partition_gauge(
+                            telemetry::LAG,
+                            &pipeline.spec().name,
+                            lane.partition,
+                            lag,
+                        );
                     }
                 }
             }
@@ -166,7 +174,8 @@ impl Pipeline {
 
     /// The lanes of this host.
     pub async fn lanes(&self) -> Vec<LaneView> {
-        let mut views: Vec<LaneView> = self.lanes.lock().iter().map(|(partition, slot)| view(*partition, slot)).collect();
+        let mut views: Vec<LaneView> =
+            self.lanes.lock().iter().map(|(partition, slot)| view(*partition, slot)).collect();
         for view in &mut views {
             let bounds = self.parts.log.bounds(&self.spec().source.topic, view.partition);
             if let Ok(Ok((_, end))) = tokio::time::timeout(Duration::from_secs(2), bounds).await {

@@ -27,10 +27,10 @@ impl Lookups for NoLookups {
 
 pub(super) async fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
     let spec = read_spec(&arguments.spec)?;
-    let checked = spec.clone();
+    let (checked, cache) = (spec.clone(), settings.cache_folder());
     let transform = tokio::task::spawn_blocking(move || -> anyhow::Result<Pipeline> {
         let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
-        Ok(Pipeline::load(&Engine::new()?, &checked, &lookups)?)
+        Ok(Pipeline::load(&Engine::new(Some(&cache))?, &checked, &lookups)?)
     })
     .await??;
     super::show::check(&spec, &transform, settings, arguments.json)

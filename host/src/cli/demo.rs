@@ -72,7 +72,8 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     wait_for_mails(&host, &spec).await?;
     print(&facts(&host, &spec, records, seconds).await?, &folder, arguments.json)?;
     if arguments.serve {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("GRISTMILL_LISTEN: {address}"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("GRISTMILL_LISTEN: {address}"))?;
         eprintln!("serving http://{} until Ctrl-C", listener.local_addr()?);
         let server = host.serve(listener, host.app_state(run::ingest_limits(&settings), metrics));
         run::wait_for_signal().await?;
@@ -89,7 +90,10 @@ fn begin_anew(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         let ours = folder.join(MARK).exists() || std::fs::read_dir(folder)?.next().is_none();
         if !ours {
-            bail!("{} holds something else than an earlier demo: name another folder with --data", folder.display());
+            bail!(
+                "{} holds something else than an earlier demo: name another folder with --data",
+                folder.display()
+            );
         }
         std::fs::remove_dir_all(folder)?;
     }
@@ -105,7 +109,10 @@ fn samples(example: &Path) -> anyhow::Result<PathBuf> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "ndjson"))
         .collect();
     found.sort();
-    found.into_iter().next().with_context(|| format!("there are no sample records (*.ndjson) in {}", example.display()))
+    found
+        .into_iter()
+        .next()
+        .with_context(|| format!("there are no sample records (*.ndjson) in {}", example.display()))
 }
 
 /// Records get the key that the pipeline's own HTTP route would give them.
@@ -127,7 +134,12 @@ fn progress_bar(json: bool) -> ProgressBar {
 }
 
 /// Waits until every record is committed and published, and none is parked.
-async fn wait_until_done(host: &Host, spec: &Arc<Spec>, bar: &ProgressBar, start: Instant) -> anyhow::Result<()> {
+async fn wait_until_done(
+    host: &Host,
+    spec: &Arc<Spec>,
+    bar: &ProgressBar,
+    start: Instant,
+) -> anyhow::Result<()> {
     let pipeline = host.pipelines.first().context("no pipeline")?;
     loop {
         let lanes = pipeline.lanes().await;
@@ -194,7 +206,9 @@ fn print(facts: &Facts, folder: &Path, json: bool) -> anyhow::Result<()> {
     let rate = (facts.records as f64 / facts.seconds.max(0.001)).round();
     if json {
         let object = |pairs: Vec<(String, Value)>| Value::Object(pairs.into_iter().collect::<Map<_, _>>());
-        let of = |pairs: &[(String, u64)]| object(pairs.iter().map(|(name, n)| (name.clone(), json!(n))).collect());
+        let of = |pairs: &[(String, u64)]| {
+            object(pairs.iter().map(|(name, n)| (name.clone(), json!(n))).collect())
+        };
         let topics = facts.topics.iter().map(|(name, n)| (name.clone(), json!(n))).collect();
         let facts = json!({
             "records": facts.records, "rows": of(&facts.rows), "topics": object(topics), "mails": facts.mails,
@@ -230,6 +244,7 @@ fn shortened(name: &str) -> String {
     if count <= 60 {
         return name.to_owned();
     }
-    let (start, end): (String, String) = (name.chars().take(36).collect(), name.chars().skip(count - 20).collect());
+    let (start, end): (String, String) =
+        (name.chars().take(36).collect(), name.chars().skip(count - 20).collect());
     format!("{start}…{end}")
 }

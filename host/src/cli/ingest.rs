@@ -80,7 +80,10 @@ async fn append(
             Err(crate::log::Error::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(error) => {
                 return Err(error).with_context(|| {
-                    format!("{}, in the {count} records from line {first} on; the lines before are in the log", file.display())
+                    format!(
+                        "{}, in the {count} records from line {first} on; the lines before are in the log",
+                        file.display()
+                    )
                 });
             }
         }

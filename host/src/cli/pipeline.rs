@@ -77,11 +77,15 @@ async fn resolve(settings: &Settings, lane: &LaneId, trust: Trust) -> anyhow::Re
             (Some(next_offset), _) | (None, Some(next_offset)) => Resolution::ContinueAt { next_offset },
             (None, None) => bail!("neither the store nor the group knows {lane}"),
         },
-        Trust::Log => Resolution::ContinueAt { next_offset: log.bounds(&lane.topic, lane.partition).await?.0 },
+        Trust::Log => {
+            Resolution::ContinueAt { next_offset: log.bounds(&lane.topic, lane.partition).await?.0 }
+        }
     };
     store.resolve(lane, decision).await?;
     match decision {
-        Resolution::TrustStore => println!("{lane}: the store holds; the next host that takes it over goes on there"),
+        Resolution::TrustStore => {
+            println!("{lane}: the store holds; the next host that takes it over goes on there")
+        }
         Resolution::ContinueAt { next_offset } => {
             println!("{lane}: the next host that takes it over goes on at offset {next_offset}");
         }

@@ -21,7 +21,8 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let specs = arguments.specs.iter().map(|path| read_spec(path)).collect::<Result<Vec<_>, _>>()?;
     let address = settings.listen_address()?;
     let metrics = telemetry::install_metrics()?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("GRISTMILL_LISTEN: {address}"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("GRISTMILL_LISTEN: {address}"))?;
     let host = Host::open(settings, specs).await?;
     let state = host.app_state(ingest_limits(settings), metrics);
     let address = listener.local_addr()?;
@@ -62,7 +63,8 @@ pub(super) fn ingest_limits(settings: &Settings) -> IngestLimits {
 
 /// Waits for SIGINT or SIGTERM.
 pub(super) async fn wait_for_signal() -> anyhow::Result<()> {
-    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}

@@ -22,7 +22,12 @@ pub(super) fn table(header: &[&str]) -> Table {
 }
 
 /// Prints what `check` found.
-pub(super) fn check(spec: &Spec, transform: &Pipeline, settings: &Settings, json: bool) -> anyhow::Result<()> {
+pub(super) fn check(
+    spec: &Spec,
+    transform: &Pipeline,
+    settings: &Settings,
+    json: bool,
+) -> anyhow::Result<()> {
     let mail = spec.mail.as_ref().map(|_| settings.mail_url());
     let parts = Parts::of(&settings.log_url(), &settings.store_url(), mail.as_deref());
     let guarantees = guarantee::guarantees(spec, parts);
@@ -45,7 +50,11 @@ pub(super) fn check(spec: &Spec, transform: &Pipeline, settings: &Settings, json
     let mut stages = table(&["stage", "module", "digest", "imports"]);
     for stage in &transform.stages {
         let short = stage.module.digest.get(..12).unwrap_or_default();
-        let imports = if stage.module.imports.is_empty() { "nothing".to_owned() } else { stage.module.imports.join("\n") };
+        let imports = if stage.module.imports.is_empty() {
+            "nothing".to_owned()
+        } else {
+            stage.module.imports.join("\n")
+        };
         stages.add_row([&*stage.name, &stage.module.name, short, &imports]);
     }
     println!("{stages}");
@@ -73,7 +82,8 @@ pub(super) async fn pipeline(
         println!("{}", serde_json::to_string_pretty(&facts)?);
         return Ok(());
     }
-    let mut shown = table(&["partition", "batch", "published", "next offset", "group's offset", "log's end", "lag"]);
+    let mut shown =
+        table(&["partition", "batch", "published", "next offset", "group's offset", "log's end", "lag"]);
     let number = |number: Option<i64>| number.map_or("–".to_owned(), |number| number.to_string());
     for (partition, state, group, end) in lanes {
         let next = state.as_ref().and_then(|state| state.next_offset);
@@ -89,7 +99,10 @@ pub(super) async fn pipeline(
     }
     println!("{shown}");
     let dead: u64 = dead_letters.iter().map(|(_, count)| count).sum();
-    println!("parked {parked}, dead letters {dead}, mails: {} wait, {} sent, {} given up", mails.pending, mails.sent, mails.failed);
+    println!(
+        "parked {parked}, dead letters {dead}, mails: {} wait, {} sent, {} given up",
+        mails.pending, mails.sent, mails.failed
+    );
     Ok(())
 }
 
@@ -117,7 +130,14 @@ pub(super) fn dead_letters(letters: &[DeadLetter], json: bool) -> anyhow::Result
         let record = format!("{}/{}@{}", letter.topic, letter.partition, letter.offset);
         let reason: String = letter.failure.reason().chars().take(100).collect();
         let id = letter.id.to_string();
-        shown.add_row([&id, &letter.pipeline, &record, &letter.failure.stage, letter.failure.code(), &reason]);
+        shown.add_row([
+            &id,
+            &letter.pipeline,
+            &record,
+            &letter.failure.stage,
+            letter.failure.code(),
+            &reason,
+        ]);
     }
     println!("{shown}");
     Ok(())
@@ -145,8 +165,11 @@ pub(super) fn dead_letter(letter: &DeadLetter, json: bool) -> anyhow::Result<()>
 }
 
 fn letter_json(letter: &DeadLetter) -> Value {
-    let headers: Vec<Value> =
-        letter.headers.iter().map(|(name, value)| json!({ "name": name, "value": bytes_json(value.as_deref()) })).collect();
+    let headers: Vec<Value> = letter
+        .headers
+        .iter()
+        .map(|(name, value)| json!({ "name": name, "value": bytes_json(value.as_deref()) }))
+        .collect();
     json!({
         "id": letter.id, "pipeline": letter.pipeline, "topic": letter.topic, "partition": letter.partition,
         "offset": letter.offset, "timestamp_ms": letter.timestamp_ms, "stage": letter.failure.stage,

@@ -181,7 +181,10 @@ mod tests {
         for (state, batches, group, part) in cases {
             let error = run(&state, &batches, &group).unwrap_err();
             assert!(error.contains(part), "{error}");
-            assert!(error.contains("gristmill pipeline resolve p --topic t --partition 3 --trust"), "{error}");
+            assert!(
+                error.contains("gristmill pipeline resolve p --topic t --partition 3 --trust"),
+                "{error}"
+            );
         }
     }
 

@@ -1,11 +1,13 @@
 //! The process-wide part of the sandbox: one engine, its limits, its clock, and what a guest may be linked with.
 
 use super::bindings::gristmill::transform::{hashing, log, lookup};
+use super::cache::Cache;
 use super::module::Module;
 use super::state::GuestState;
 use crate::spec::Limits;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub struct Engine {
     pub(super) wasi_linker: Arc<Linker<GuestState>>,
     /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
     pub(super) compiled: Arc<Mutex<HashMap<String, Module>>>,
+    pub(super) cache: Option<Cache>,
     _clock: Arc<Clock>,
 }
 
@@ -47,7 +50,8 @@ impl Engine {
     ///
     /// # Errors
     /// What the platform refuses: usually too little address space (`ulimit -v`).
-    pub fn new() -> anyhow::Result<Self> {
+    /// `cache` is a folder that keeps compiled modules, if there is to be one.
+    pub fn new(cache: Option<&Path>) -> anyhow::Result<Self> {
         let engine = wasmtime::Engine::new(&config())?;
         let linker = Arc::new(linker(&engine, false)?);
         let wasi_linker = Arc::new(self::linker(&engine, true)?);
@@ -59,7 +63,14 @@ impl Engine {
                 clock.increment_epoch();
             }
         })?;
-        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), _clock: Arc::new(Clock(stop)) })
+        Ok(Engine {
+            engine,
+            linker,
+            wasi_linker,
+            compiled: Arc::default(),
+            cache: cache.and_then(Cache::open),
+            _clock: Arc::new(Clock(stop)),
+        })
     }
 }
 

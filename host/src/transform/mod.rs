@@ -9,6 +9,7 @@
 
 mod bindings;
 mod bisect;
+mod cache;
 mod chain;
 mod check;
 mod engine;

@@ -46,15 +46,17 @@ impl Module {
         if let Some(module) = compiled {
             return Ok(Module { name: name.to_owned(), ..module });
         }
-        let componentized;
-        let component = if is_component(bytes) {
-            bytes
-        } else {
-            componentized = componentize(bytes).map_err(refuse)?;
-            &componentized
+        let kept = engine.cache.as_ref().and_then(|cache| cache.get(&engine.engine, &digest));
+        let component = match kept {
+            Some(component) => component,
+            None => {
+                let component = compile(engine, bytes).map_err(refuse)?;
+                if let Some(cache) = &engine.cache {
+                    cache.put(&engine.engine, &digest, &component);
+                }
+                component
+            }
         };
-        let component = Component::new(&engine.engine, component)
-            .map_err(|error| refuse(format!("it does not compile: {error:#}")))?;
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
         if !ty.exports(&engine.engine).any(|(name, _)| name == TRANSFORMER) {
@@ -95,6 +97,17 @@ impl Module {
             path.file_stem().map_or_else(|| module.to_owned(), |stem| stem.to_string_lossy().into_owned());
         Self::compile(engine, &name, &bytes)
     }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    let componentized;
+    let component = if is_component(bytes) {
+        bytes
+    } else {
+        componentized = componentize(bytes)?;
+        &componentized
+    };
+    Component::new(&engine.engine, component).map_err(|error| format!("it does not compile: {error:#}"))
 }
 
 /// The preamble's layer tells a component (1) from a core module (0).

@@ -57,8 +57,13 @@ fn ids(effects: &Effects) -> Vec<(u32, i64)> {
 #[test]
 fn effects_name_the_records_of_the_first_batch() {
     let mut batch = Batch::new("in", 0);
-    let values =
-        [r#"{"id": 10}"#, r#"{"nothing": 1}"#, r#"{"id": 12, "do": "trap"}"#, "not json", r#"{"id": 14, "to": true}"#];
+    let values = [
+        r#"{"id": 10}"#,
+        r#"{"nothing": 1}"#,
+        r#"{"id": 12, "do": "trap"}"#,
+        "not json",
+        r#"{"id": 14, "to": true}"#,
+    ];
     for (index, value) in values.iter().enumerate() {
         batch.push(index as i64, 0, Some(b"key"), Some(value.as_bytes()));
     }
@@ -66,9 +71,15 @@ fn effects_name_the_records_of_the_first_batch() {
     assert_eq!(ids(&effects), [(0, 10), (4, 14)]);
     let refused: Vec<(u32, &str, &str)> =
         effects.failures.iter().map(|(record, f)| (*record, f.stage.as_str(), f.code())).collect();
-    assert_eq!(refused, [(1, "check", "schema-required"), (2, "act", "guest-trap"), (3, "check", "invalid-json")]);
+    assert_eq!(
+        refused,
+        [(1, "check", "schema-required"), (2, "act", "guest-trap"), (3, "check", "invalid-json")]
+    );
     assert_eq!(effects.messages.iter().map(|m| m.records.clone()).collect::<Vec<_>>().concat(), [4]);
-    assert_eq!(runs.iter().map(|run| (run.stage.as_str(), run.records)).collect::<Vec<_>>(), [("check", 5), ("act", 3)]);
+    assert_eq!(
+        runs.iter().map(|run| (run.stage.as_str(), run.records)).collect::<Vec<_>>(),
+        [("check", 5), ("act", 3)]
+    );
 }
 
 #[test]

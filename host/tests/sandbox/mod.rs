@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(Some(&gristmill::config::Settings::default().cache_folder())).unwrap());
 
 /// The folder of built guests.
 pub fn modules() -> PathBuf {
@@ -252,7 +253,10 @@ fn modules_that_fail_to_configure_never_run() {
         ("configure-recurse", "configuring it failed"),
         ("wide-plan", "it writes table `unheard_of`, which the spec does not declare"),
     ] {
-        let error = load(&spec("misbehave", &format!("{{ do = \"{what}\" }}"), "").unwrap()).err().unwrap().to_string();
+        let error = load(&spec("misbehave", &format!("{{ do = \"{what}\" }}"), "").unwrap())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("stage `act`") && error.contains(reason), "{what}: {error}");
     }
     assert!(load(&spec("misbehave", r#"{ do = "configure-log-flood" }"#, "").unwrap()).is_ok());
