@@ -4,14 +4,16 @@ use anyhow::{Context, Result};
 
 use crate::progress::Steps;
 use crate::services::{self, Folder, Running};
-use crate::{guests, packages, workspace};
+use crate::{guests, packages, progress, workspace};
 
+const HOST: &str = "gristmill";
 /// Crash points are compiled into the host that tests kill, and into no other.
 const FEATURES: &str = "gristmill/crash-points";
 const DENY_VERSION: &str = "0.20.2";
 
 /// With a filter only the tests whose names contain it, and what they need.
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    progress::finish_steps_when_interrupted()?;
     let mut steps = Steps::default();
     let outcome = everything(&mut steps, filter);
     steps.print_summary();
@@ -29,10 +31,20 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
     }
     let folder = Folder::open(None)?;
     let running = steps.run("services up", || services::up(&folder))?;
-    let outcome = steps.run("cargo test", || test(filter, &running));
+    let outcome = test(steps, filter, &running);
     // After a failure the servers' data and logs stay, for a look.
-    let down = steps.run("services down", || services::down(&folder, &running.started, outcome.is_ok()));
+    let purge = outcome.is_ok();
+    let down = steps.run_always("services down", || services::down(&folder, &running.started, purge));
     outcome.and(down)
+}
+
+/// The host by itself: what it depends on is then compiled with the features that `cargo build -p gristmill`
+/// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
+fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
+    let others = ["--workspace", "--exclude", HOST];
+    steps.run("tests of guests and xtask", || cargo_test(&others, filter, running))?;
+    let host = ["--package", HOST, "--features", FEATURES];
+    steps.run("tests of the host", || cargo_test(&host, filter, running))
 }
 
 fn check_sources(steps: &mut Steps) -> Result<()> {
@@ -72,12 +84,9 @@ fn deny() -> Result<()> {
     workspace::run(&mut deny)
 }
 
-/// One call for units, guests and the host's integration tests, so that dependencies are compiled once, with
-/// one set of features.
-fn test(filter: Option<&str>, running: &Running) -> Result<()> {
+fn cargo_test(packages: &[&str], filter: Option<&str>, running: &Running) -> Result<()> {
     let mut test = workspace::cargo();
-    test.args(["test", "--workspace", "--features", FEATURES]);
-    test.args(filter);
+    test.arg("test").args(packages).args(filter);
     test.envs(running.variables.iter().map(|(name, value)| (name, value)));
     workspace::run(test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?))
 }
