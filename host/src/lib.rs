@@ -5,6 +5,7 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod crash;
 pub mod effect;
 pub mod log;
 pub mod publish;
