@@ -4,7 +4,8 @@
 use crate::log::kafka::{KafkaLog, KafkaSettings};
 use crate::log::{Log, journal::Journal};
 use crate::lookup::{KeyValues, Redis, Reference};
-use crate::store::sqlite::{Database, SqliteStore};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::database::Database;
 use crate::store::{self, Store};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -163,7 +164,7 @@ impl Settings {
         let store: Arc<dyn Store> = if let Some(path) = store_url.strip_prefix("sqlite:") {
             let opened = open_database(Path::new(path)).await?;
             database = Some(opened.clone());
-            Arc::new(SqliteStore::new(opened))
+            Arc::new(SqliteStore::over_database(opened))
         } else {
             store::open(&store_url).await?
         };

@@ -9,7 +9,7 @@ use crate::effect::Fault;
 use crate::lane::GuestSlots;
 use crate::log::{Log, NewRecord};
 use crate::lookup::{Lookups, PipelineLookups};
-use crate::mail::relay::{self, Relay};
+use crate::mail::{Relay, Settings as RelaySettings};
 use crate::pipeline::{Parts, Pipeline, State};
 use crate::record::Batch;
 use crate::spec::Spec;
@@ -102,7 +102,7 @@ impl Host {
             store: self.store.clone(),
             transport: self.mail.clone(),
             wake: self.mail_committed.clone(),
-            settings: relay::Settings::default(),
+            settings: RelaySettings::default(),
         };
         let relay_stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(relay_stop.clone()));

@@ -4,7 +4,6 @@
 use super::{ingest, read_spec, run, show};
 use crate::config::Settings;
 use crate::host::Host;
-use crate::log::Log;
 use crate::spec::{Route, Spec, TopicPattern};
 use crate::telemetry;
 use anyhow::{Context, bail};

@@ -17,7 +17,7 @@ pub(super) type LaneFacts = (i32, Option<LaneState>, GroupLedger, i64);
 /// A table for people.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
     table
 }
 
