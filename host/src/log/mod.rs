@@ -31,7 +31,8 @@ pub struct NewRecord {
     pub value: Option<Vec<u8>>,
     /// Its headers.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// When it was made, milliseconds since 1970-01-01 UTC; `None` for now.
+    /// When it was made, milliseconds since 1970-01-01 UTC; `None` for now (and in Kafka 0 too: librdkafka takes it
+    /// for none).
     pub timestamp_ms: Option<i64>,
 }
 

@@ -82,7 +82,8 @@ fn records_keep_every_byte(bench: &Bench) {
             key: Some(binary.clone()),
             value: Some(binary.clone()),
             headers: vec![("a".into(), Some(binary)), ("a".into(), None), ("Köln".into(), Some(Vec::new()))],
-            timestamp_ms: Some(0),
+            // Not 0: to librdkafka that is no timestamp.
+            timestamp_ms: Some(2),
         },
     ];
     bench.append(&topic, all.clone());

@@ -11,10 +11,13 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one call to the cluster may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a partition's leader is waited for.
+const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connects to a cluster; cheap to clone.
 #[derive(Clone)]
@@ -67,13 +70,31 @@ impl Client {
         Ok(known.map(|known| i32::try_from(known.partitions().len()).unwrap_or(i32::MAX)).filter(|n| *n > 0))
     }
 
+    /// First offset and end of a partition. A partition that was just made has no leader for a moment: that is
+    /// waited for.
     pub(super) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
-        self.metadata
-            .fetch_watermarks(topic, partition, TIMEOUT)
-            .map_err(|error| unavailable(format!("asking for the bounds of {topic}/{partition}"), &error))
+        use RDKafkaErrorCode::{
+            LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
+        };
+        let deadline = Instant::now() + LEADER_TIMEOUT;
+        loop {
+            let error = match self.metadata.fetch_watermarks(topic, partition, TIMEOUT) {
+                Ok(bounds) => return Ok(bounds),
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code() {
+                Some(NotLeaderForPartition | LeaderNotAvailable) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition) => {
+                    return Err(Error::UnknownTopic(topic.to_owned()));
+                }
+                _ => return Err(unavailable(format!("asking for the bounds of {topic}/{partition}"), &error)),
+            }
+        }
     }
 
-    /// Makes topics; those that are there already are left as they are.
+    /// Makes topics, and waits until the cluster tells of them; those that are there already are left as they are.
     pub(super) fn create_topics(&self, topics: &[NewTopic]) -> Result<(), Error> {
         let new: Vec<AdminTopic<'_>> = topics
             .iter()
@@ -92,18 +113,31 @@ impl Client {
                 Err((topic, code)) => return Err(unavailable(format!("creating topic {topic}"), &code)),
             }
         }
+        let deadline = Instant::now() + TIMEOUT;
+        for topic in topics {
+            while self.partitions(&topic.name)?.is_none() {
+                if Instant::now() > deadline {
+                    return Err(unavailable(doing(), &"the cluster does not tell of them in time"));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         Ok(())
+    }
+
+    /// A consumer of the pipeline's group that does not join it.
+    pub(super) fn group_consumer(&self, lane: &LaneId) -> Result<BaseConsumer, Error> {
+        self.config()
+            .set("group.id", &*lane.pipeline)
+            .set("enable.auto.commit", "false")
+            .create()
+            .map_err(|error| unavailable(format!("opening the group of {lane}"), &error))
     }
 
     /// What the group remembers; waits for open transactions to end (`read_committed`).
     pub(super) fn group_ledger(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
         let doing = || format!("reading the group's offset of {lane}");
-        let consumer: BaseConsumer = self
-            .config()
-            .set("group.id", &*lane.pipeline)
-            .set("enable.auto.commit", "false")
-            .create()
-            .map_err(|error| unavailable(doing(), &error))?;
+        let consumer = self.group_consumer(lane)?;
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&lane.topic, lane.partition);
         let found =

@@ -32,14 +32,17 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn consumer(&self, lane: &LaneId) -> Result<Arc<SourceConsumer>, Error> {
-        let consumer = self.sources.lock().get(&*lane.pipeline).and_then(Weak::upgrade);
-        consumer
-            .ok_or_else(|| unavailable(format!("publishing {lane}"), &"the pipeline's consumer has ended"))
+    fn consumer(&self, lane: &LaneId) -> Option<Arc<SourceConsumer>> {
+        self.sources.lock().get(&*lane.pipeline).and_then(Weak::upgrade)
     }
 
+    /// This host's place in the group, with its generation: an old one is refused by the broker. Where the pipeline
+    /// has no consumer here, the group without a member.
     fn group(&self, lane: &LaneId) -> Result<ConsumerGroupMetadata, Error> {
-        let metadata = self.consumer(lane)?.group_metadata();
+        let metadata = match self.consumer(lane) {
+            Some(consumer) => consumer.group_metadata(),
+            None => self.client.group_consumer(lane)?.group_metadata(),
+        };
         metadata.ok_or_else(|| unavailable(format!("publishing {lane}"), &"the consumer has no group"))
     }
 }
@@ -70,9 +73,13 @@ impl Publisher for Plain {
     }
 
     fn publish(&mut self, batch: i64, next_offset: i64, _outbox: &[&[u8]]) -> Result<(), Error> {
-        let consumer = self.source.consumer(&self.lane)?;
-        let moved = group_offset(&self.lane, batch, next_offset)
-            .and_then(|list| consumer.commit(&list, CommitMode::Async));
+        let moved = group_offset(&self.lane, batch, next_offset).and_then(|list| match self.source.consumer(&self.lane) {
+            Some(consumer) => consumer.commit(&list, CommitMode::Async),
+            None => match self.source.client.group_consumer(&self.lane) {
+                Ok(consumer) => consumer.commit(&list, CommitMode::Sync),
+                Err(_) => Ok(()),
+            },
+        });
         if let Err(error) = moved {
             tracing::debug!(lane = %self.lane, %error, "the group's offset was not moved");
         }

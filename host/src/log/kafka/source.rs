@@ -11,7 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
@@ -74,7 +74,7 @@ impl SourceContext {
         }
         for (partition, queue) in readers {
             self.owned.lock().insert(partition);
-            self.events.started(partition, Box::new(QueueReader { queue }));
+            self.events.started(partition, Box::new(QueueReader { queue, carried: None }));
         }
     }
 
@@ -174,27 +174,37 @@ fn wait(stop: &CancellationToken, time: Duration) -> bool {
 /// Reads one partition's own queue. Polled with a time limit, for its wake-ups can be lost (rust-rdkafka#840).
 struct QueueReader {
     queue: PartitionQueue<SourceContext>,
+    /// A record that did not fit into the last batch: the first of the next one.
+    carried: Option<OwnedMessage>,
 }
 
 impl Reader for QueueReader {
     fn read(&mut self, batch: &mut Batch, bounds: &ReadBounds) -> Result<Option<i64>, Error> {
-        let mut next = None;
-        let mut bytes = 0;
+        let (mut next, mut bytes) = (None, 0);
         let mut deadline = Instant::now() + bounds.idle;
+        if let Some(message) = self.carried.take() {
+            next = Some(message.offset() + 1);
+            bytes += size(&message);
+            push(batch, &message);
+            deadline = Instant::now() + bounds.linger;
+        }
         while batch.len() < bounds.records_max && bytes < bounds.bytes_max {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.queue.poll(left) {
+            match self.queue.poll(deadline.saturating_duration_since(Instant::now())) {
                 Some(Ok(message)) => {
+                    bytes += size(&message);
+                    if bytes > bounds.bytes_max && next.is_some() {
+                        self.carried = Some(message.detach());
+                        break;
+                    }
                     if next.is_none() {
                         deadline = Instant::now() + bounds.linger;
                     }
                     next = Some(message.offset() + 1);
-                    bytes += push(batch, &message);
+                    push(batch, &message);
                 }
                 Some(Err(error)) if next.is_none() => return Err(read_error(batch, error)),
                 // What was read comes first; the error comes again.
                 Some(Err(_)) => break,
-                None if left.is_zero() || next.is_some() => break,
                 None if Instant::now() >= deadline => break,
                 None => {}
             }
@@ -203,15 +213,19 @@ impl Reader for QueueReader {
     }
 }
 
-fn push(batch: &mut Batch, message: &impl Message) -> usize {
-    let (key, value) = (message.key(), message.payload());
-    batch.push(message.offset(), message.timestamp().to_millis().unwrap_or(0), key, value);
-    let mut bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+/// Bytes of key, value and headers.
+fn size(message: &impl Message) -> usize {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers: usize = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum();
+    message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len) + headers
+}
+
+fn push(batch: &mut Batch, message: &impl Message) {
+    let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
+    batch.push(message.offset(), timestamp_ms, message.key(), message.payload());
     for header in message.headers().into_iter().flat_map(Headers::iter) {
         batch.push_header(header.key, header.value);
-        bytes += header.key.len() + header.value.map_or(0, <[u8]>::len);
     }
-    bytes
 }
 
 fn read_error(batch: &Batch, error: KafkaError) -> Error {
