@@ -1,0 +1,3 @@
+//! The host's integration tests, as one binary.
+
+mod store;
