@@ -93,12 +93,13 @@ pub async fn plainly(
     }
 }
 
-/// Writes the same rows, halving where the database refuses.
+/// Writes the same rows, halving where the database refuses. `deferred`: also what it would refuse only at the commit.
 pub async fn isolating(
     tx: &mut dyn Tx,
     spec: &Spec,
     work: &Work,
     outcome: &mut Outcome,
+    deferred: bool,
 ) -> Result<(), Error> {
     let kept: Vec<u32> = (0..u32::try_from(work.batch.len()).unwrap_or(u32::MAX))
         .filter(|record| outcome.keeps(*record))
@@ -111,6 +112,9 @@ pub async fn isolating(
         tx.savepoint().await.map_err(Fault::into_error)?;
         let before = outcome.clone();
         let mut written = group(tx, spec, work, outcome, |record| (first..=last).contains(&record)).await;
+        if written.is_ok() && deferred {
+            written = tx.check_deferred().await.map_err(Stop::from);
+        }
         if written.is_ok() {
             written = tx.release().await.map_err(Stop::from);
         }

@@ -42,7 +42,10 @@ async fn a_stale_batch_is_fenced(world: World) {
     let stale = Fence { batch: 0, ..lane.fence() };
     let work = Arc::new(lane.work(1, Effects::default()));
     let error = world.store.commit(&spec, &lane.id, stale, &work).await.unwrap_err();
-    assert!(matches!(error, Error::Fenced { .. }) && error.to_string().contains("pipeline test topic in"), "{error}");
+    assert!(
+        matches!(error, Error::Fenced { .. }) && error.to_string().contains("pipeline test topic in"),
+        "{error}"
+    );
     let ahead = Fence { batch: 7, ..lane.fence() };
     assert!(matches!(world.store.commit(&spec, &lane.id, ahead, &work).await, Err(Error::Fenced { .. })));
 }

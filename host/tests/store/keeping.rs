@@ -119,7 +119,10 @@ async fn mails_are_leased_and_settled(world: World) {
     assert_eq!(one.len() + two.len(), 3);
     assert_eq!(store.lease_mails(149, 50, 10).await.unwrap(), []);
     let mails = store.lease_mails(150, 50, 10).await.unwrap();
-    assert_eq!((mails.len(), mails[0].subject.as_str(), &mails[0].to[0]), (3, "s\0", &"a@example.org".to_owned()));
+    assert_eq!(
+        (mails.len(), mails[0].subject.as_str(), &mails[0].to[0]),
+        (3, "s\0", &"a@example.org".to_owned())
+    );
     store.settle_mail(mails[0].id, &MailOutcome::Sent).await.unwrap();
     let again = MailOutcome::Again { at_ms: 500, error: "busy".into() };
     store.settle_mail(mails[1].id, &again).await.unwrap();

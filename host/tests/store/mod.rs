@@ -1,5 +1,6 @@
 //! The same table of checks over both stores.
 
+mod bench;
 mod fences;
 mod keeping;
 mod modes;

@@ -101,7 +101,10 @@ async fn sums_refuse_to_overflow(world: World) {
     let mut lane = world.lane(&money()).await;
     lane.write("t", &[&paid("a", 30_000, "1", "kept")]).await;
     let done = lane
-        .write("t", &[&paid("a", 1, "1", "one"), &paid("a", 30_000, "1", "too much"), &paid("b", 1, "1", "b")])
+        .write(
+            "t",
+            &[&paid("a", 1, "1", "one"), &paid("a", 30_000, "1", "too much"), &paid("b", 1, "1", "b")],
+        )
         .await;
     assert_eq!(done.dead_letters, [("sqlstate-22003".to_owned(), 1)]);
     assert_eq!(lane.column("t", "n").await, "[30001,1]");
@@ -186,7 +189,6 @@ async fn once_decides(world: World) {
     assert_eq!(lane.column("orders", "seen").await, "[1,1,7]");
 }
 
-
 async fn once_in_two_tables_leaves_nothing_of_a_loser(world: World) {
     use super::world::piece;
     let table = |name: &str| {
@@ -208,7 +210,10 @@ async fn once_in_two_tables_leaves_nothing_of_a_loser(world: World) {
     let work = lane.work(2, effects);
     let done = lane.try_commit(work).await.unwrap();
     assert_eq!(done.dead_letters, [("key-conflict".to_owned(), 1)]);
-    assert_eq!((lane.column("a", "v").await.as_str(), lane.column("b", "v").await.as_str()), ("[1]", "[1,1]"));
+    assert_eq!(
+        (lane.column("a", "v").await.as_str(), lane.column("b", "v").await.as_str()),
+        ("[1]", "[1,1]")
+    );
 }
 
 async fn once_across_lanes(world: World) {

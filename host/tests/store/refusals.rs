@@ -40,7 +40,8 @@ async fn one_in_a_thousand_is_found(world: World) {
     let rows: Vec<&[V]> = rows.iter().map(|row| &row[..]).collect();
     let done = lane.write("orders", &rows).await;
     let expected = if world.is_postgres() {
-        [("sqlstate-22001".to_owned(), 1), ("sqlstate-23503".to_owned(), 1), ("sqlstate-23514".to_owned(), 1)].to_vec()
+        [("sqlstate-22001".to_owned(), 1), ("sqlstate-23503".to_owned(), 1), ("sqlstate-23514".to_owned(), 1)]
+            .to_vec()
     } else {
         [("sqlstate-23503".to_owned(), 1), ("sqlstate-23514".to_owned(), 2)].to_vec()
     };
@@ -51,7 +52,10 @@ async fn one_in_a_thousand_is_found(world: World) {
     assert_eq!(found.iter().map(|letter| letter.offset).collect::<Vec<_>>(), [500, 1500, 1999]);
     assert!(found.iter().all(|letter| letter.failure.stage == "store" && letter.attempts == 1));
     assert!(found[1].failure.reason().contains("quantity_positive"), "{}", found[1].failure.reason());
-    assert_eq!((found[0].value.as_deref(), &found[0].headers[0].0), (Some(&b"value 500"[..]), &"n".to_owned()));
+    assert_eq!(
+        (found[0].value.as_deref(), &found[0].headers[0].0),
+        (Some(&b"value 500"[..]), &"n".to_owned())
+    );
     assert_eq!(found[0].headers[0].1, Some(vec![244, 0]));
 }
 
@@ -152,7 +156,8 @@ async fn deferred_constraints_are_seen(world: World) {
         )
     };
     // Children before parents: only the commit can tell.
-    let spec = spec(&(table("children", ", { name = \"parent\", type = \"bigint\" }") + &table("parents", "")));
+    let spec =
+        spec(&(table("children", ", { name = \"parent\", type = \"bigint\" }") + &table("parents", "")));
     let mut lane = world.lane(&spec).await;
     let children: Vec<[V; 2]> = (0..10).map(|n| [V::I(n), V::I(if n == 7 { 99 } else { n })]).collect();
     let parents: Vec<[V; 1]> = (0..10).map(|n| [V::I(n)]).collect();

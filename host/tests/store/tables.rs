@@ -53,7 +53,10 @@ async fn every_type_reads_as_documented(world: World) {
             "tz": "2024-02-29T13:05:09.120000Z", "ts": "1969-12-31T23:59:59.999999", "d": "2024-02-29",
             "m": "7.10", "j": [1, null], "s": -5})
     );
-    assert_eq!((&rows[1]["id"], &rows[1]["j"], &rows[1]["o"]), (&json!(i64::MAX), &json!(null), &json!(null)));
+    assert_eq!(
+        (&rows[1]["id"], &rows[1]["j"], &rows[1]["o"]),
+        (&json!(i64::MAX), &json!(null), &json!(null))
+    );
     assert_eq!(world.store.count_rows(&lane.spec.tables[0]).await.unwrap(), 2);
 }
 
@@ -112,7 +115,9 @@ async fn pages_follow_each_other(world: World) {
     let (mut query, mut got, mut pages) = (TableQuery { limit: 4, ..TableQuery::default() }, Vec::new(), 0);
     loop {
         let page = world.store.read_table(table, &query).await.unwrap();
-        got.extend(page.rows.iter().map(|row| (row["id"].as_i64().unwrap(), row["k"].as_str().unwrap().to_owned())));
+        got.extend(
+            page.rows.iter().map(|row| (row["id"].as_i64().unwrap(), row["k"].as_str().unwrap().to_owned())),
+        );
         pages += 1;
         query.after = page.next;
         if query.after.is_none() {
@@ -161,14 +166,18 @@ async fn rows_are_looked_up(world: World) {
     let keys: Vec<Vec<u8>> =
         ["2", "7", "x", "", "1", "2"].iter().map(|key| key.as_bytes().to_vec()).chain([vec![255]]).collect();
     let answers = world.store.lookup_rows(&spec.tables[0], &keys).await.unwrap();
-    let answers: Vec<Option<&str>> =
-        answers.iter().map(|answer| answer.as_deref().map(|text| std::str::from_utf8(text).unwrap())).collect();
+    let answers: Vec<Option<&str>> = answers
+        .iter()
+        .map(|answer| answer.as_deref().map(|text| std::str::from_utf8(text).unwrap()))
+        .collect();
     let (ann, bob) = (Some(r#"{"id":1,"name":"Ann"}"#), Some(r#"{"id":2,"name":"Bob"}"#));
     assert_eq!(answers, [bob, None, None, None, ann, bob, None]);
 }
 
 fn growing(columns: &str, more: &str) -> std::sync::Arc<gristmill::spec::Spec> {
-    spec(&format!("[[table]]\nname = \"a.t\"\nmode = \"last-wins\"\nkey = [\"id\"]\n{more}columns = [{columns}]"))
+    spec(&format!(
+        "[[table]]\nname = \"a.t\"\nmode = \"last-wins\"\nkey = [\"id\"]\n{more}columns = [{columns}]"
+    ))
 }
 
 const ID: &str = "{ name = \"id\", type = \"bigint\" }";
@@ -183,7 +192,8 @@ async fn a_spec_may_grow(world: World) {
     assert_eq!(lane.rows("a.t").await, [json!({"id": 1, "v": null}), json!({"id": 2, "v": "x"})]);
     // An older spec still works beside it.
     world.store.prepare_tables(&growing(ID, "")).await.unwrap();
-    let error = world.store.prepare_tables(&growing(&format!("{ID}, {{ name = \"w\", type = \"text\" }}"), "")).await;
+    let error =
+        world.store.prepare_tables(&growing(&format!("{ID}, {{ name = \"w\", type = \"text\" }}"), "")).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("a.t") && error.contains(" w ") && error.contains("nullable = true"), "{error}");
 }

@@ -1,6 +1,8 @@
 //! What the checks run on: a fresh store each, SQLite in a temporary file or PostgreSQL in a database of its own.
 
-use gristmill::effect::{ColumnData, Effects, Failure, Mail, MessageValues, Messages, TableRows, Texts, Values};
+use gristmill::effect::{
+    ColumnData, Effects, Failure, Mail, MessageValues, Messages, TableRows, Texts, Values,
+};
 use gristmill::record::{Batch, Blobs, LaneId};
 use gristmill::spec::{ColumnType, Spec};
 use gristmill::store::{Committed, Error, Fence, LaneState, Origin, Store, TableQuery, Work, open};
@@ -83,7 +85,11 @@ impl World {
     /// A lane, taken over.
     pub async fn lane_of(&self, spec: &Arc<Spec>, partition: i32) -> Lane {
         self.store.prepare_tables(spec).await.unwrap();
-        let id = LaneId { pipeline: spec.name.as_str().into(), topic: spec.source.topic.as_str().into(), partition };
+        let id = LaneId {
+            pipeline: spec.name.as_str().into(),
+            topic: spec.source.topic.as_str().into(),
+            partition,
+        };
         let state = self.store.take_over(&id).await.unwrap();
         Lane { world: self.clone(), spec: Arc::clone(spec), id, state, offset: 0 }
     }
@@ -120,7 +126,12 @@ impl Lane {
         let mut batch = Batch::new(&self.id.topic, self.id.partition);
         for n in 0..records {
             let offset = self.offset + n as i64;
-            batch.push(offset, 1_700_000_000_000 + offset, Some(b"key"), Some(format!("value {offset}").as_bytes()));
+            batch.push(
+                offset,
+                1_700_000_000_000 + offset,
+                Some(b"key"),
+                Some(format!("value {offset}").as_bytes()),
+            );
             batch.push_header("n", Some(&[n as u8, 0]));
         }
         let next_offset = self.offset + records as i64;
@@ -190,7 +201,8 @@ pub fn spec(tables: &str) -> Arc<Spec> {
 pub fn piece(spec: &Spec, table: &str, rows: &[(u32, &[V])]) -> TableRows {
     let place = spec.tables.iter().position(|found| found.name == table).unwrap();
     let columns = spec.tables[place].columns.iter().enumerate();
-    let columns = columns.map(|(n, column)| Some(data(column.ty, rows.iter().map(|row| row.1.get(n).unwrap()))));
+    let columns =
+        columns.map(|(n, column)| Some(data(column.ty, rows.iter().map(|row| row.1.get(n).unwrap()))));
     TableRows { table: place, records: rows.iter().map(|row| row.0).collect(), columns: columns.collect() }
 }
 
@@ -205,13 +217,17 @@ fn data<'a>(ty: ColumnType, values: impl Iterator<Item = &'a V>) -> ColumnData {
         blobs.push(if let V::Bytes(bytes) = value { bytes } else { &[] });
     }
     let values = match ty {
-        ColumnType::Smallint | ColumnType::Integer | ColumnType::Bigint => Values::Int(values.iter().map(int).collect()),
+        ColumnType::Smallint | ColumnType::Integer | ColumnType::Bigint => {
+            Values::Int(values.iter().map(int).collect())
+        }
         ColumnType::Double => {
             Values::Float(values.iter().map(|v| if let V::F(value) = v { *value } else { 0.0 }).collect())
         }
         ColumnType::Boolean => Values::Boolean(values.iter().map(|v| matches!(v, V::B(true))).collect()),
         ColumnType::Bytes => Values::Bytes(blobs),
-        ColumnType::Timestamp | ColumnType::Timestamptz => Values::Timestamp(values.iter().map(int).collect()),
+        ColumnType::Timestamp | ColumnType::Timestamptz => {
+            Values::Timestamp(values.iter().map(int).collect())
+        }
         ColumnType::Date => Values::Date(values.iter().map(|v| int(v) as i32).collect()),
         ColumnType::Numeric(_) => Values::Decimal(texts),
         ColumnType::Json => Values::Json(texts),
