@@ -8,8 +8,12 @@
 //!   does neither, and only while no newer publisher of the same lane has been opened.
 
 mod error;
+pub mod journal;
+pub mod kafka;
+mod partition;
 
 pub use error::Error;
+pub use partition::partition_of;
 
 use crate::record::{Batch, LaneId};
 use crate::spec::Spec;

@@ -64,7 +64,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What to add to an error about an unknown name: the nearest of the known ones.
-pub(super) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let nearest = known
         .iter()

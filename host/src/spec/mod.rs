@@ -9,6 +9,7 @@ mod raw;
 mod table;
 mod validate;
 
+pub(crate) use error::suggestion;
 pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start};
 pub use table::{Column, ColumnType, Mode, Table};

@@ -1,0 +1,129 @@
+//! Records come in: `POST /v1/topics/{topic}/records`, and the routes that specs add. All of a request's records
+//! are taken, or none.
+
+use super::body::{self, Format};
+use super::problem::Problem;
+use super::query::Query;
+use super::site::Site;
+use super::{Parts, parts};
+use crate::effect::Fault;
+use crate::log::NewRecord;
+use crate::topic_name;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Records, by topic and outcome.
+const RECORDS_TOTAL: &str = "gristmill_ingest_records_total";
+
+/// Faults that one answer lists.
+const ERRORS_MAX: usize = 1_000;
+
+/// Where records go, and what happens to them before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Target {
+    /// The topic.
+    pub(super) topic: String,
+    /// The JSON pointer of the value that becomes the record's key.
+    pub(super) key: Option<String>,
+    /// The pipeline and the stage whose module checks the records.
+    pub(super) check: Option<(String, usize)>,
+}
+
+/// `POST /v1/topics/{topic}/records?key=/pointer`.
+pub(super) async fn to_topic(
+    State(site): State<Arc<Site>>,
+    topic: Parts<String>,
+    uri: Uri,
+    request: Request,
+) -> Result<Response, Problem> {
+    let topic = parts(topic)?;
+    // Kafka's own topics begin with two underscores.
+    if !topic_name::is_legal(&topic) || topic.starts_with("__") {
+        return Err(crate::log::Error::UnknownTopic(topic).into());
+    }
+    let mut query = Query::of(&uri)?;
+    let key = query.take("key")?;
+    query.nothing_else(&["key"])?;
+    if key.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
+        return Err(Problem::query("`key` is a JSON pointer and begins with `/`"));
+    }
+    accept(&site, &Target { topic, key, check: None }, request).await
+}
+
+/// Reads a request's records, checks them, and answers once the log has them.
+pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Result<Response, Problem> {
+    let limits = &site.state.limits;
+    let format = Format::of(request.headers())?;
+    let announced = body::announced_bytes(request.headers(), limits.body_bytes_max)?;
+    let _room = site.admission.bytes(announced)?;
+    let within = Duration::from_millis(limits.body_ms_max);
+    let bytes = body::read(request.into_body(), limits.body_bytes_max, within).await?;
+    let mut records = body::records(format, &bytes, limits.request_records_max)?;
+    drop(bytes);
+    site.admission.records(records.len())?;
+    let count = records.len() as u64;
+    let counted = |outcome: &'static str| {
+        metrics::counter!(RECORDS_TOTAL, "topic" => target.topic.clone(), "outcome" => outcome)
+            .increment(count);
+    };
+    let mut faults = give_keys(&mut records, target.key.as_deref());
+    if let Some((pipeline, stage)) = &target.check {
+        let checked = site.state.checker.check(pipeline, *stage, &records).await;
+        let checked =
+            checked.map_err(|e| Problem::unavailable("records cannot be checked at the moment", e))?;
+        for (all, more) in faults.iter_mut().zip(checked) {
+            all.extend(more);
+        }
+    }
+    if faults.iter().any(|faults| !faults.is_empty()) {
+        counted("refused");
+        return Err(refused(&faults));
+    }
+    let positions = site.state.log.append(&target.topic, records).await?;
+    counted("accepted");
+    Ok((StatusCode::ACCEPTED, Json(json!({ "records": positions }))).into_response())
+}
+
+/// Gives each record its key; answers each record's faults.
+fn give_keys(records: &mut [NewRecord], pointer: Option<&str>) -> Vec<Vec<Fault>> {
+    let key = |record: &mut NewRecord| {
+        let pointer = pointer?;
+        match body::key_at(record.value.as_deref().unwrap_or(&[]), pointer) {
+            Ok(key) => {
+                record.key = Some(key);
+                None
+            }
+            Err(reason) => Some(Fault {
+                code: "key".to_owned(),
+                pointer: Some(pointer.to_owned()),
+                reason: reason.to_owned(),
+            }),
+        }
+    };
+    records.iter_mut().map(|record| key(record).into_iter().collect()).collect()
+}
+
+fn refused(faults: &[Vec<Fault>]) -> Problem {
+    let total: usize = faults.iter().map(Vec::len).sum();
+    let faulty = faults.iter().filter(|faults| !faults.is_empty()).count();
+    let each = faults.iter().enumerate().flat_map(|(record, faults)| {
+        faults.iter().map(move |fault| {
+            json!({
+                "record": record,
+                "code": fault.code,
+                "pointer": fault.pointer,
+                "detail": fault.reason,
+            })
+        })
+    });
+    let errors: Vec<Value> = each.take(ERRORS_MAX).collect();
+    let detail = format!("{faulty} of {} records are refused, and none is taken", faults.len());
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused-records", "Records are refused", detail)
+        .with("errors", Value::Array(errors))
+        .with("errors_total", json!(total))
+}

@@ -1,0 +1,139 @@
+//! The HTTP side: records come in, rows and dead letters are read, pipelines are looked after. One file per
+//! resource.
+//!
+//! - Ingest answers after the log has acknowledged, with the place of every record, or takes nothing.
+//! - Whatever a client sends wrong is a 4xx with a problem (RFC 9457) that says what and where; what goes wrong in
+//!   here is a 5xx that tells nothing but an id.
+//! - Everything that comes in is bounded: bytes, records, time ([`IngestLimits`]).
+
+mod admission;
+mod body;
+mod dead_letters;
+mod health;
+mod ingest;
+mod metrics;
+mod openapi;
+mod pipelines;
+mod problem;
+mod query;
+mod routes;
+mod schemas;
+mod site;
+mod state;
+mod tables;
+
+pub use site::Error;
+pub use state::{
+    AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus, Status,
+};
+
+use self::problem::Problem;
+use self::site::Site;
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// How long requests that are being worked on may go on once the host is told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// All routes: the host's and those that the pipelines' specs add.
+///
+/// # Errors
+/// Two pipelines that add the same route, or tables of the same name.
+pub fn router(state: AppState) -> Result<Router, Error> {
+    let site = Arc::new(Site::new(state)?);
+    let own = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::show))
+        .route("/v1/topics/{topic}/records", axum::routing::post(ingest::to_topic))
+        .route("/v1/tables/{table}", get(tables::by_name))
+        .route("/v1/pipelines", get(pipelines::list))
+        .route("/v1/pipelines/{name}", get(pipelines::show))
+        .route("/v1/pipelines/{name}/dead-letters", get(dead_letters::list))
+        .route("/v1/pipelines/{name}/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::drop))
+        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", axum::routing::post(dead_letters::replay));
+    Ok(routes::add(own, &site)
+        .fallback(nothing_here)
+        .layer(middleware::from_fn_with_state(site.clone(), bounded))
+        .layer(middleware::map_response_with_state(site.clone(), method_not_allowed))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(site))
+}
+
+/// Serves until `stop` is cancelled, then ends what is being worked on.
+///
+/// # Errors
+/// The routes contradict each other, or the listener fails.
+pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Result<(), Error> {
+    let app = router(state)?;
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(Error::Listen),
+        // Whoever is still sending then is cut off; what the log has acknowledged stays.
+        () = too_long => Ok(()),
+    }
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    Problem::not_found(format!("no such path: {}", uri.path()))
+}
+
+/// Ends requests that take too long.
+async fn bounded(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let limit = Duration::from_millis(site.state.limits.request_ms_max);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "the request took too long; whether it was carried out is not known";
+            Problem::unavailable(detail, format!("a request took more than {} ms", limit.as_millis()))
+                .into_response()
+        }
+    }
+}
+
+/// The router's own answer to a wrong method has no body.
+async fn method_not_allowed(method: Method, response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED || method == Method::HEAD {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW);
+    let allowed = allow.and_then(|allow| allow.to_str().ok()).unwrap_or("none").to_owned();
+    let detail = format!("{method} is not allowed here; allowed: {allowed}");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "No such method here", detail)
+        .allowing(allow)
+        .into_response()
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|said| (*said).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Problem::internal(format!("a request panicked: {said}")).into_response()
+}
+
+/// The parts of a path, or why they cannot be read.
+type Parts<T> = Result<Path<T>, PathRejection>;
+
+fn parts<T>(path: Parts<T>) -> Result<T, Problem> {
+    path.map(|Path(parts)| parts).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-path", "The path cannot be read", error.body_text())
+    })
+}

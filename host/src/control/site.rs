@@ -1,0 +1,94 @@
+//! What all routes share: the state, and the specs' tables by name.
+
+use super::admission::Admission;
+use super::state::AppState;
+use crate::spec::{Route, Spec, Table};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two pipelines add the same route.
+    #[error("the pipelines `{first}` and `{second}` both add the route {method} {path}")]
+    Route {
+        /// The method.
+        method: &'static str,
+        /// The path.
+        path: String,
+        /// One pipeline.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Two pipelines have a table of the same name.
+    #[error("the pipelines `{first}` and `{second}` both have a table `{table}`")]
+    Table {
+        /// The table.
+        table: String,
+        /// One pipeline.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// The listener failed.
+    #[error("HTTP cannot be served: {0}")]
+    Listen(#[source] std::io::Error),
+}
+
+/// What all routes share.
+pub(super) struct Site {
+    pub(super) state: AppState,
+    pub(super) admission: Admission,
+    tables: BTreeMap<String, (Arc<Spec>, usize)>,
+}
+
+impl Site {
+    pub(super) fn new(state: AppState) -> Result<Self, Error> {
+        let mut tables: BTreeMap<String, (Arc<Spec>, usize)> = BTreeMap::new();
+        for spec in state.specs.iter() {
+            for (place, table) in spec.tables.iter().enumerate() {
+                if let Some((first, _)) = tables.insert(table.name.clone(), (spec.clone(), place)) {
+                    let (table, first) = (table.name.clone(), first.name.clone());
+                    return Err(Error::Table { table, first, second: spec.name.clone() });
+                }
+            }
+        }
+        unique_routes(&state.specs)?;
+        let admission = Admission::new(&state.limits);
+        Ok(Site { state, admission, tables })
+    }
+
+    /// A table by its name.
+    pub(super) fn table(&self, name: &str) -> Option<&Table> {
+        let (spec, place) = self.tables.get(name)?;
+        spec.tables.get(*place)
+    }
+
+    /// The names of all tables.
+    pub(super) fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
+    /// A pipeline by its name.
+    pub(super) fn pipeline(&self, name: &str) -> Option<&Arc<Spec>> {
+        self.state.specs.iter().find(|spec| spec.name == name)
+    }
+}
+
+fn unique_routes(specs: &[Arc<Spec>]) -> Result<(), Error> {
+    let mut routes: HashMap<(&'static str, &str), &str> = HashMap::new();
+    for spec in specs {
+        for route in &spec.routes {
+            let method = match route {
+                Route::Ingest { .. } => "POST",
+                Route::Read { .. } => "GET",
+            };
+            if let Some(first) = routes.insert((method, route.path()), &spec.name) {
+                let (path, first) = (route.path().to_owned(), first.to_owned());
+                return Err(Error::Route { method, path, first, second: spec.name.clone() });
+            }
+        }
+    }
+    Ok(())
+}

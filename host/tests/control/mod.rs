@@ -1,0 +1,7 @@
+//! The routes over fakes: what is asked right, what is asked wrong, what goes wrong behind them.
+
+mod fakes;
+mod ingest;
+mod reading;
+mod serving;
+mod site;
