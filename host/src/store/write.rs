@@ -28,6 +28,14 @@ impl Outcome {
         !self.failures.contains_key(&record) && !self.duplicates.contains(&record)
     }
 
+    /// Forgets what was decided about records that are tried anew.
+    fn forget(&mut self, records: &[u32]) {
+        for record in records {
+            self.failures.remove(record);
+            self.duplicates.remove(record);
+        }
+    }
+
     fn lose(&mut self, record: u32, loss: Loss) {
         match loss {
             Loss::Duplicate => {
@@ -110,7 +118,6 @@ pub async fn isolating(
     while let Some(records) = waiting.pop() {
         let (Some(&first), Some(&last)) = (records.first(), records.last()) else { continue };
         tx.savepoint().await.map_err(Fault::into_error)?;
-        let before = outcome.clone();
         let mut written = group(tx, spec, work, outcome, |record| (first..=last).contains(&record)).await;
         if written.is_ok() && deferred {
             written = tx.check_deferred().await.map_err(Stop::from);
@@ -124,7 +131,7 @@ pub async fn isolating(
             Err(stop) => stop,
         };
         tx.rollback_to().await.map_err(Fault::into_error)?;
-        *outcome = before;
+        outcome.forget(records);
         match stop {
             _ if first != last => halve(&mut waiting, records),
             Stop::Refused(failure) => {

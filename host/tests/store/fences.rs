@@ -9,6 +9,7 @@ use std::sync::Arc;
 super::on_both!(
     a_stale_epoch_is_fenced,
     a_stale_batch_is_fenced,
+    a_lost_connection_loses_nothing,
     a_repeated_commit_finds_the_first_one,
     the_outbox_is_kept_until_published,
     two_owners_write_each_batch_once,
@@ -64,6 +65,34 @@ async fn a_repeated_commit_finds_the_first_one(world: World) {
     assert_eq!(first, second);
     assert!(!first.outbox.is_empty());
     assert_eq!(lane.column("t", "n").await, "[1,2]");
+}
+
+/// The server ends the connection in the middle of a commit; the next attempt does it, once.
+async fn a_lost_connection_loses_nothing(world: World) {
+    if !world.is_postgres() {
+        return; // a file has no connection to lose
+    }
+    let spec = spec(TABLE);
+    let lane = world.lane(&spec).await;
+    let effects = Effects { rows: vec![piece(&spec, "t", &[(0, &[V::I(1)])])], ..Effects::default() };
+    let work = Arc::new(lane.work(1, effects));
+    let locked = tokio::spawn({
+        let world = world.clone();
+        async move {
+            world
+                .sql(
+                    "BEGIN; LOCK TABLE t; SELECT pg_sleep(1); SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'; COMMIT",
+                )
+                .await;
+        }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let error = world.store.commit(&spec, &lane.id, lane.fence(), &work).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    locked.await.unwrap();
+    let done = world.store.commit(&spec, &lane.id, lane.fence(), &work).await.unwrap();
+    assert_eq!((done.batch, lane.column("t", "n").await.as_str()), (1, "[1]"));
 }
 
 async fn the_outbox_is_kept_until_published(world: World) {
