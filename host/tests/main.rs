@@ -6,3 +6,4 @@ mod control;
 mod log;
 mod mail;
 mod sandbox;
+mod store;

@@ -37,13 +37,27 @@ enum Way {
     Plainly,
     /// Halving under savepoints, since the database refuses something.
     Isolating,
+    /// The same, asking after each group what would be refused at the commit.
+    IsolatingDeferred,
+}
+
+/// How a transaction ended.
+enum Ended {
+    /// It lasts.
+    Committed(Box<Committed>),
+    /// Rolled back, since the database refuses something: at a statement, or only at the commit.
+    Refused { at_commit: bool },
 }
 
 /// Commits a batch, or finds that an earlier attempt has.
 pub async fn commit(engine: &dyn Engine, job: &Job) -> Result<Committed, Error> {
-    for way in [Way::Plainly, Way::Isolating] {
-        if let Some(committed) = attempt(engine, job, way).await? {
-            return Ok(committed);
+    let mut way = Way::Plainly;
+    loop {
+        way = match (attempt(engine, job, way).await?, way) {
+            (Ended::Committed(committed), _) => return Ok(*committed),
+            (Ended::Refused { at_commit: false }, Way::Plainly) => Way::Isolating,
+            (Ended::Refused { .. }, Way::Plainly | Way::Isolating) => Way::IsolatingDeferred,
+            (Ended::Refused { .. }, Way::IsolatingDeferred) => break,
         }
     }
     Err(Error::Unfit {
@@ -56,19 +70,19 @@ pub async fn commit(engine: &dyn Engine, job: &Job) -> Result<Committed, Error> 
     })
 }
 
-/// One transaction. `None`: rolled back, since the database refuses something.
-async fn attempt(engine: &dyn Engine, job: &Job, way: Way) -> Result<Option<Committed>, Error> {
+/// One transaction, ended on every path.
+async fn attempt(engine: &dyn Engine, job: &Job, way: Way) -> Result<Ended, Error> {
     let mut tx = engine.begin().await?;
     if !advance(tx.as_mut(), job).await? {
         tx.rollback().await;
-        return arrived_before(engine, job).await.map(Some);
+        return Ok(Ended::Committed(Box::new(arrived_before(engine, job).await?)));
     }
     crash::point("store.advanced");
     let written = match effects(tx.as_mut(), job, way).await {
         Ok(Some(committed)) => committed,
         Ok(None) => {
             tx.rollback().await;
-            return Ok(None);
+            return Ok(Ended::Refused { at_commit: false });
         }
         Err(error) => {
             tx.rollback().await;
@@ -78,9 +92,9 @@ async fn attempt(engine: &dyn Engine, job: &Job, way: Way) -> Result<Option<Comm
     match tx.commit().await {
         Ok(()) => {
             crash::point("store.committed");
-            Ok(Some(written))
+            Ok(Ended::Committed(Box::new(written)))
         }
-        Err(Fault::Refused(_)) => Ok(None),
+        Err(Fault::Refused(_)) => Ok(Ended::Refused { at_commit: true }),
         Err(Fault::Store(error)) => Err(error),
     }
 }
@@ -135,7 +149,8 @@ async fn effects(tx: &mut dyn Tx, job: &Job, way: Way) -> Result<Option<Committe
                 return Ok(None);
             }
         }
-        Way::Isolating => write::isolating(tx, spec, work, &mut outcome).await?,
+        Way::Isolating => write::isolating(tx, spec, work, &mut outcome, false).await?,
+        Way::IsolatingDeferred => write::isolating(tx, spec, work, &mut outcome, true).await?,
     }
     crash::point("store.rows-written");
     let settled = settle(&outcome.failures, work, &spec.retry, job.now_ms);

@@ -104,7 +104,10 @@ pub trait Tx: Sql {
     /// Sets the one savepoint.
     async fn savepoint(&mut self) -> Result<(), Fault>;
 
-    /// Gives the savepoint up and keeps what was done since. Constraints that wait for the commit speak now.
+    /// Lets the constraints speak that would wait for the commit.
+    async fn check_deferred(&mut self) -> Result<(), Fault>;
+
+    /// Gives the savepoint up and keeps what was done since.
     async fn release(&mut self) -> Result<(), Fault>;
 
     /// Undoes what was done since the savepoint, and gives it up.

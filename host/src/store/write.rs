@@ -28,6 +28,14 @@ impl Outcome {
         !self.failures.contains_key(&record) && !self.duplicates.contains(&record)
     }
 
+    /// Forgets what was decided about records that are tried anew.
+    fn forget(&mut self, records: &[u32]) {
+        for record in records {
+            self.failures.remove(record);
+            self.duplicates.remove(record);
+        }
+    }
+
     fn lose(&mut self, record: u32, loss: Loss) {
         match loss {
             Loss::Duplicate => {
@@ -93,12 +101,13 @@ pub async fn plainly(
     }
 }
 
-/// Writes the same rows, halving where the database refuses.
+/// Writes the same rows, halving where the database refuses. `deferred`: also what it would refuse only at the commit.
 pub async fn isolating(
     tx: &mut dyn Tx,
     spec: &Spec,
     work: &Work,
     outcome: &mut Outcome,
+    deferred: bool,
 ) -> Result<(), Error> {
     let kept: Vec<u32> = (0..u32::try_from(work.batch.len()).unwrap_or(u32::MAX))
         .filter(|record| outcome.keeps(*record))
@@ -109,8 +118,10 @@ pub async fn isolating(
     while let Some(records) = waiting.pop() {
         let (Some(&first), Some(&last)) = (records.first(), records.last()) else { continue };
         tx.savepoint().await.map_err(Fault::into_error)?;
-        let before = outcome.clone();
         let mut written = group(tx, spec, work, outcome, |record| (first..=last).contains(&record)).await;
+        if written.is_ok() && deferred {
+            written = tx.check_deferred().await.map_err(Stop::from);
+        }
         if written.is_ok() {
             written = tx.release().await.map_err(Stop::from);
         }
@@ -120,7 +131,7 @@ pub async fn isolating(
             Err(stop) => stop,
         };
         tx.rollback_to().await.map_err(Fault::into_error)?;
-        *outcome = before;
+        outcome.forget(records);
         match stop {
             _ if first != last => halve(&mut waiting, records),
             Stop::Refused(failure) => {

@@ -62,7 +62,11 @@ impl PostgresStore {
             .max_connections(connections_max.max(2))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false);
-        let pool = pool.connect_with(options.clone()).await.map_err(|error| store_error(&place, &error))?;
+        // The pool itself would wait for a server that is not there.
+        let first =
+            PgConnection::connect_with(&options).await.map_err(|error| store_error(&place, &error))?;
+        first.close().await.map_err(|error| store_error(&place, &error))?;
+        let pool = pool.connect_lazy_with(options.clone());
         Ok(SqlStore::over(Postgres { pool, options }))
     }
 }
@@ -91,7 +95,13 @@ impl Engine for Postgres {
         let mut connection =
             PgConnection::connect_with(&self.options).await.map_err(|error| store_error(doing, &error))?;
         let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-        migrator.create_schema("gristmill");
+        // Asking first: who may not create schemas may still use one that the DBA has made.
+        let there = sqlx::query("SELECT 1 FROM pg_namespace WHERE nspname = 'gristmill'");
+        let there =
+            there.fetch_optional(&mut connection).await.map_err(|error| store_error(doing, &error))?;
+        if there.is_none() {
+            migrator.create_schema("gristmill");
+        }
         migrator.dangerous_set_table_name("gristmill.migrations");
         let migrated = migrator.run_direct(None, &mut connection, false).await;
         // Closing may fail on a connection that is gone: the lock is gone with it.

@@ -194,11 +194,16 @@ impl Writer {
 #[async_trait]
 impl Tx for Writer {
     async fn savepoint(&mut self) -> Result<(), Fault> {
-        self.simply("SAVEPOINT gristmill; SET CONSTRAINTS ALL DEFERRED").await
+        self.simply("SAVEPOINT gristmill").await
+    }
+
+    async fn check_deferred(&mut self) -> Result<(), Fault> {
+        // Deferred again afterwards: within the next group too the order of its rows must not matter.
+        self.simply("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED").await
     }
 
     async fn release(&mut self) -> Result<(), Fault> {
-        self.simply("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT gristmill").await
+        self.simply("RELEASE SAVEPOINT gristmill").await
     }
 
     async fn rollback_to(&mut self) -> Result<(), Fault> {

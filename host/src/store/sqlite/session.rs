@@ -2,11 +2,11 @@
 
 use crate::effect::Cell;
 use crate::spec::ColumnType;
-use crate::store::Error;
 use crate::store::fault::{self, Fault, State};
 use crate::store::rows::Rows;
 use crate::store::sql::{Arg, BatchLine, Dialect, Row, Sql, Tx, Value};
 use crate::store::value::shown;
+use crate::store::{Error, Refusal};
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
@@ -240,6 +240,19 @@ const OUTBOX: &str = "INSERT INTO gristmill.outbox (pipeline, topic, partition, 
 impl Tx for Writer {
     async fn savepoint(&mut self) -> Result<(), Fault> {
         self.execute("SAVEPOINT one_group", &[]).await.map(|_| ())
+    }
+
+    async fn check_deferred(&mut self) -> Result<(), Fault> {
+        let violated =
+            self.fetch("SELECT \"table\", parent FROM pragma_foreign_key_check LIMIT 1", &[]).await?;
+        let Some(row) = violated.first() else { return Ok(()) };
+        Err(Fault::Refused(Refusal {
+            table: row.text(0),
+            sqlstate: "23503".to_owned(),
+            constraint: None,
+            column: None,
+            message: format!("FOREIGN KEY constraint failed: no such row in {}", row.text(1)),
+        }))
     }
 
     async fn release(&mut self) -> Result<(), Fault> {

@@ -16,7 +16,7 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
         let name = table_name(Dialect::Sqlite, table);
         match read(tx, table).await? {
             Some(found) => {
-                for column in verify(table, &found, |column, found| fits(column, found))? {
+                for column in verify(table, &found, fits)? {
                     run(tx, &format!("ALTER TABLE {name} ADD COLUMN {}", definition(column))).await?;
                 }
             }

@@ -1,0 +1,246 @@
+//! Every write mode: keys alike in one batch, over batches, over lanes.
+
+use super::world::{Lane, V, World, spec};
+use serde_json::json;
+
+super::on_both!(
+    append_keeps_every_row_in_order,
+    first_wins,
+    last_wins,
+    newest_wins,
+    newest_wins_by_a_decimal,
+    sums_add_up,
+    sums_refuse_to_overflow,
+    satellites_keep_changes,
+    satellites_take_late_rows,
+    once_decides,
+    once_in_two_tables_leaves_nothing_of_a_loser,
+    once_across_lanes,
+);
+
+const COLUMNS: &str = "columns = [{ name = \"k\", type = \"text\" }, { name = \"n\", type = \"integer\" }, \
+                       { name = \"note\", type = \"varchar(20)\", nullable = true }]";
+
+fn row(key: &str, n: i64, note: &str) -> [V; 3] {
+    [key.into(), n.into(), note.into()]
+}
+
+async fn lane(world: &World, mode: &str) -> Lane {
+    let spec = spec(&format!("[[table]]\nname = \"t\"\nmode = {mode}\n{COLUMNS}"));
+    world.lane(&spec).await
+}
+
+async fn append_keeps_every_row_in_order(world: World) {
+    let mut lane = lane(&world, "\"append\"").await;
+    lane.write("t", &[&row("b", 1, ""), &row("a", 2, ""), &row("b", 3, "")]).await;
+    let done = lane.write("t", &[&row("a", 4, "")]).await;
+    assert_eq!((lane.column("t", "n").await.as_str(), done.rows), ("[1,2,3,4]", vec![1]));
+}
+
+async fn first_wins(world: World) {
+    let mut lane = lane(&world, "\"first-wins\"\nkey = [\"k\"]").await;
+    let done = lane.write("t", &[&row("a", 1, ""), &row("b", 2, ""), &row("a", 3, "")]).await;
+    lane.write("t", &[&row("b", 9, ""), &row("c", 4, "")]).await;
+    assert_eq!((lane.column("t", "n").await.as_str(), done.rows), ("[1,2,4]", vec![3]));
+}
+
+async fn last_wins(world: World) {
+    let mut lane = lane(&world, "\"last-wins\"\nkey = [\"k\"]").await;
+    lane.write("t", &[&row("a", 1, "x"), &row("b", 2, ""), &row("a", 3, "y")]).await;
+    lane.write("t", &[&[V::from("b"), V::I(9), V::Null]]).await;
+    assert_eq!(
+        lane.rows("t").await,
+        [json!({"k": "a", "n": 3, "note": "y"}), json!({"k": "b", "n": 9, "note": null})]
+    );
+}
+
+async fn newest_wins(world: World) {
+    let mut lane = lane(&world, "\"newest-wins\"\nkey = [\"k\"]\nnewest_by = \"n\"").await;
+    lane.write("t", &[&row("a", 5, "first five"), &row("a", 3, "old"), &row("a", 5, "second")]).await;
+    lane.write("t", &[&row("a", 5, "equal"), &row("b", 1, "new")]).await;
+    lane.write("t", &[&row("a", 4, "older"), &row("b", 2, "newer")]).await;
+    assert_eq!(lane.column("t", "note").await, r#"["first five","newer"]"#);
+}
+
+async fn newest_wins_by_a_decimal(world: World) {
+    let spec = spec(
+        "[[table]]\nname = \"t\"\nmode = \"newest-wins\"\nkey = [\"k\"]\nnewest_by = \"v\"\ncolumns = [\
+         { name = \"k\", type = \"bigint\" }, { name = \"v\", type = \"numeric\", nullable = true }]",
+    );
+    let mut lane = world.lane(&spec).await;
+    lane.write("t", &[&[V::I(1), "9".into()], &[V::I(2), V::Null]]).await;
+    lane.write("t", &[&[V::I(1), "10".into()], &[V::I(2), "-1".into()]]).await;
+    lane.write("t", &[&[V::I(1), "9.5".into()], &[V::I(2), V::Null]]).await;
+    assert_eq!(lane.column("t", "v").await, r#"["10","-1"]"#);
+}
+
+fn money() -> std::sync::Arc<gristmill::spec::Spec> {
+    spec(
+        "[[table]]\nname = \"t\"\nmode = \"sum\"\nkey = [\"k\"]\nsum = [\"n\", \"money\", \"x\"]\ncolumns = [\
+         { name = \"k\", type = \"text\" }, { name = \"n\", type = \"smallint\" }, \
+         { name = \"money\", type = \"numeric(12,2)\" }, { name = \"x\", type = \"double\" }, \
+         { name = \"note\", type = \"text\" }]",
+    )
+}
+
+fn paid(key: &str, n: i64, money: &str, note: &str) -> [V; 5] {
+    [key.into(), n.into(), money.into(), V::F(0.5), note.into()]
+}
+
+async fn sums_add_up(world: World) {
+    let mut lane = world.lane(&money()).await;
+    lane.write("t", &[&paid("a", 1, "0.10", "x"), &paid("a", 2, "0.2", "y"), &paid("b", 1, "5", "z")]).await;
+    lane.write("t", &[&paid("a", 3, "1000000000.00", "last")]).await;
+    assert_eq!(
+        lane.rows("t").await[0],
+        json!({"k": "a", "n": 6, "money": "1000000000.30", "x": 1.5, "note": "last"})
+    );
+}
+
+async fn sums_refuse_to_overflow(world: World) {
+    let mut lane = world.lane(&money()).await;
+    lane.write("t", &[&paid("a", 30_000, "1", "kept")]).await;
+    let done = lane
+        .write(
+            "t",
+            &[&paid("a", 1, "1", "one"), &paid("a", 30_000, "1", "too much"), &paid("b", 1, "1", "b")],
+        )
+        .await;
+    assert_eq!(done.dead_letters, [("sqlstate-22003".to_owned(), 1)]);
+    assert_eq!(lane.column("t", "n").await, "[30001,1]");
+    assert_eq!(lane.column("t", "note").await, r#"["one","b"]"#);
+}
+
+async fn satellite(world: &World) -> Lane {
+    let spec = spec(
+        "[[table]]\nname = \"dv.s\"\nmode = \"satellite\"\nkey = [\"parent\"]\nhashdiff = \"hd\"\nload = \"at\"\n\
+         columns = [{ name = \"parent\", type = \"bytes\" }, { name = \"hd\", type = \"text\" }, \
+         { name = \"at\", type = \"timestamptz\" }]",
+    );
+    world.lane(&spec).await
+}
+
+fn state(parent: u8, hashdiff: &str, at: i64) -> [V; 3] {
+    [V::Bytes(vec![parent, 0]), hashdiff.into(), V::I(at * 1_000_001)]
+}
+
+async fn satellites_keep_changes(world: World) {
+    let mut lane = satellite(&world).await;
+    lane.write("dv.s", &[&state(1, "A", 1), &state(1, "A", 2), &state(1, "B", 3), &state(1, "A", 4)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A"]"#);
+    lane.write("dv.s", &[&state(1, "A", 5), &state(2, "A", 5), &state(1, "C", 6), &state(1, "D", 6)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A","C","A"]"#);
+    // The same records once more, as after a reset of the log: nothing is new.
+    lane.write("dv.s", &[&state(1, "A", 1), &state(1, "B", 3), &state(1, "A", 4), &state(1, "C", 6)]).await;
+    assert_eq!(lane.rows("dv.s").await.len(), 5);
+    assert_eq!(lane.rows("dv.s").await[0]["at"], "1970-01-01T00:00:01.000001Z");
+}
+
+async fn satellites_take_late_rows(world: World) {
+    let mut lane = satellite(&world).await;
+    lane.write("dv.s", &[&state(1, "A", 1), &state(1, "B", 9)]).await;
+    lane.write("dv.s", &[&state(1, "A", 5), &state(1, "C", 7), &state(1, "B", 10)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","C","B"]"#);
+}
+
+fn orders() -> std::sync::Arc<gristmill::spec::Spec> {
+    spec(
+        "[[table]]\nname = \"orders\"\nmode = \"once\"\nkey = [\"id\"]\ncontent = [\"city\", \"price\", \"doc\"]\n\
+         columns = [{ name = \"id\", type = \"bigint\" }, { name = \"city\", type = \"varchar(10)\" }, \
+         { name = \"price\", type = \"numeric\", nullable = true }, { name = \"doc\", type = \"json\", nullable = true }, \
+         { name = \"seen\", type = \"integer\" }]\n\
+         [[table]]\nname = \"lines\"\nmode = \"append\"\ncolumns = [{ name = \"id\", type = \"bigint\" }]\n",
+    )
+}
+
+fn order(id: i64, city: &str, seen: i64) -> [V; 5] {
+    [V::I(id), city.into(), "1.50".into(), r#"{"a": 1, "b": [2]}"#.into(), V::I(seen)]
+}
+
+async fn once_decides(world: World) {
+    use super::world::{messages, piece};
+    let spec = orders();
+    let mut lane = world.lane(&spec).await;
+    let batch = [order(1, "Rome", 1), order(2, "Bonn", 1), order(1, "Rome", 2), order(2, "Köln", 2)];
+    let numbered: Vec<(u32, &[V])> = batch.iter().enumerate().map(|(n, row)| (n as u32, &row[..])).collect();
+    let lines: Vec<[V; 1]> = (0..4).map(|n| [V::I(n)]).collect();
+    let lines: Vec<(u32, &[V])> = lines.iter().enumerate().map(|(n, row)| (n as u32, &row[..])).collect();
+    let effects = gristmill::effect::Effects {
+        rows: vec![piece(&spec, "orders", &numbered), piece(&spec, "lines", &lines)],
+        messages: vec![messages(&[])],
+        ..Default::default()
+    };
+    let work = lane.work(4, effects);
+    let done = lane.try_commit(work).await.unwrap();
+    assert_eq!((done.duplicates, done.rows), (1, vec![2, 2]));
+    assert_eq!(done.dead_letters, [("key-conflict".to_owned(), 1)]);
+    assert_eq!(lane.column("lines", "id").await, "[0,1]");
+    let letters = world.store.dead_letters(&super::world::letters()).await.unwrap();
+    assert!(letters[0].failure.reason().contains("table orders: the key id = 2"), "{letters:?}");
+    // Delivered again: the same content in other words, and other content.
+    let mut again = order(1, "Rome", 7);
+    again[2] = "1.5".into();
+    again[3] = r#"{"b":[2],"a":1}"#.into();
+    let mut without = order(2, "Bonn", 7);
+    without[2] = V::Null;
+    let done = lane.write("orders", &[&again, &without, &order(3, "Oslo", 7)]).await;
+    assert_eq!((done.duplicates, done.rows), (1, vec![1, 0]));
+    assert_eq!(done.dead_letters, [("key-conflict".to_owned(), 1)]);
+    assert_eq!(lane.column("orders", "seen").await, "[1,1,7]");
+}
+
+async fn once_in_two_tables_leaves_nothing_of_a_loser(world: World) {
+    use super::world::piece;
+    let table = |name: &str| {
+        format!(
+            "[[table]]\nname = \"{name}\"\nmode = \"once\"\nkey = [\"k\"]\ncolumns = [\
+             {{ name = \"k\", type = \"text\" }}, {{ name = \"v\", type = \"integer\" }}]\n"
+        )
+    };
+    let spec = spec(&(table("a") + &table("b")));
+    let mut lane = world.lane(&spec).await;
+    lane.write("b", &[&["x".into(), V::I(1)]]).await;
+    // Record 0 wins in `a` and loses in `b`; record 1 takes in `a` what record 0 must not keep.
+    let (a0, a1) = ([V::from("n"), V::I(0)], [V::from("n"), V::I(1)]);
+    let (b0, b1) = ([V::from("x"), V::I(2)], [V::from("y"), V::I(1)]);
+    let effects = gristmill::effect::Effects {
+        rows: vec![piece(&spec, "a", &[(0, &a0), (1, &a1)]), piece(&spec, "b", &[(0, &b0), (1, &b1)])],
+        ..Default::default()
+    };
+    let work = lane.work(2, effects);
+    let done = lane.try_commit(work).await.unwrap();
+    assert_eq!(done.dead_letters, [("key-conflict".to_owned(), 1)]);
+    assert_eq!(
+        (lane.column("a", "v").await.as_str(), lane.column("b", "v").await.as_str()),
+        ("[1]", "[1,1]")
+    );
+}
+
+async fn once_across_lanes(world: World) {
+    let spec = orders();
+    let mut lanes = Vec::new();
+    for partition in 0..4 {
+        lanes.push(world.lane_of(&spec, partition).await);
+    }
+    let tasks = lanes.into_iter().map(|mut lane| {
+        tokio::spawn(async move {
+            let (mut won, mut lost) = (0, 0);
+            for start in 0..5 {
+                let rows: Vec<[V; 5]> = (0..50).map(|n| order(start * 25 + n, "Rome", 1)).collect();
+                let rows: Vec<&[V]> = rows.iter().map(|row| &row[..]).collect();
+                let done = lane.write("orders", &rows).await;
+                won += done.rows[0];
+                lost += done.duplicates;
+            }
+            (won, lost)
+        })
+    });
+    let (mut won, mut lost) = (0, 0);
+    for task in tasks.collect::<Vec<_>>() {
+        let done = task.await.unwrap();
+        won += done.0;
+        lost += done.1;
+    }
+    assert_eq!((won, lost), (150, 1000 - 150));
+    assert_eq!(world.rows(&spec, "orders").await.len(), 150);
+}
