@@ -74,7 +74,8 @@ impl Client {
     /// waited for.
     pub(super) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         use RDKafkaErrorCode::{
-            LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
+            LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic,
+            UnknownTopicOrPartition,
         };
         let deadline = Instant::now() + LEADER_TIMEOUT;
         loop {
@@ -89,7 +90,9 @@ impl Client {
                 Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition) => {
                     return Err(Error::UnknownTopic(topic.to_owned()));
                 }
-                _ => return Err(unavailable(format!("asking for the bounds of {topic}/{partition}"), &error)),
+                _ => {
+                    return Err(unavailable(format!("asking for the bounds of {topic}/{partition}"), &error));
+                }
             }
         }
     }

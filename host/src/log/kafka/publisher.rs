@@ -73,12 +73,14 @@ impl Publisher for Plain {
     }
 
     fn publish(&mut self, batch: i64, next_offset: i64, _outbox: &[&[u8]]) -> Result<(), Error> {
-        let moved = group_offset(&self.lane, batch, next_offset).and_then(|list| match self.source.consumer(&self.lane) {
-            Some(consumer) => consumer.commit(&list, CommitMode::Async),
-            None => match self.source.client.group_consumer(&self.lane) {
-                Ok(consumer) => consumer.commit(&list, CommitMode::Sync),
-                Err(_) => Ok(()),
-            },
+        let moved = group_offset(&self.lane, batch, next_offset).and_then(|list| {
+            match self.source.consumer(&self.lane) {
+                Some(consumer) => consumer.commit(&list, CommitMode::Async),
+                None => match self.source.client.group_consumer(&self.lane) {
+                    Ok(consumer) => consumer.commit(&list, CommitMode::Sync),
+                    Err(_) => Ok(()),
+                },
+            }
         });
         if let Err(error) = moved {
             tracing::debug!(lane = %self.lane, %error, "the group's offset was not moved");
@@ -121,18 +123,23 @@ impl Transactional {
         format!("{step} of {}", self.lane)
     }
 
-    fn failed(&self, step: &str, error: &KafkaError) -> Error {
+    /// What an error means. A fenced producer's messages are purged with an error of their own: that it is fenced
+    /// stands in the client's fatal error.
+    fn failed(&self, producer: &BaseProducer<Deliveries>, step: &str, error: &KafkaError) -> Error {
         use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
         let code = match error {
             KafkaError::Transaction(error) => Some(error.code()),
             error => error.rdkafka_error_code(),
         };
-        match code {
-            Some(Fenced | ProducerFenced | InvalidProducerEpoch) => {
-                Error::Fenced { doing: self.doing(step), message: error.to_string() }
-            }
-            _ => unavailable(self.doing(step), error),
+        let fatal = producer.client().fatal_error().map(|(code, _)| code);
+        if [code, fatal]
+            .iter()
+            .flatten()
+            .any(|code| matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch))
+        {
+            return Error::Fenced { doing: self.doing(step), message: error.to_string() };
         }
+        unavailable(self.doing(step), error)
     }
 
     /// Makes the topics that are not there yet.
@@ -162,7 +169,9 @@ impl Transactional {
         next_offset: i64,
         outbox: &[outbox::Outbox<'_>],
     ) -> Result<(), Error> {
-        producer.begin_transaction().map_err(|error| self.failed("beginning the transaction", &error))?;
+        producer
+            .begin_transaction()
+            .map_err(|error| self.failed(producer, "beginning the transaction", &error))?;
         for outbox in outbox {
             for message in &outbox.messages {
                 if let Some(topic) = outbox.topics.get(message.topic) {
@@ -174,13 +183,13 @@ impl Transactional {
         crate::crash::point("publish.produced");
         let group = self.source.group(&self.lane)?;
         let offset = group_offset(&self.lane, batch, next_offset)
-            .map_err(|error| self.failed("writing the group's offset", &error))?;
+            .map_err(|error| self.failed(producer, "writing the group's offset", &error))?;
         producer
             .send_offsets_to_transaction(&offset, &group, TIMEOUT)
-            .map_err(|error| self.failed("adding the group's offset to the transaction", &error))?;
+            .map_err(|error| self.failed(producer, "adding the group's offset to the transaction", &error))?;
         producer
             .commit_transaction(TIMEOUT)
-            .map_err(|error| self.failed("committing the transaction", &error))?;
+            .map_err(|error| self.failed(producer, "committing the transaction", &error))?;
         crate::crash::point("publish.ended");
         Ok(())
     }
@@ -213,7 +222,9 @@ impl Transactional {
                     record = back;
                     producer.poll(Duration::from_millis(5));
                 }
-                Err((error, _)) => return Err(self.failed(&format!("producing to topic {topic}"), &error)),
+                Err((error, _)) => {
+                    return Err(self.failed(producer, &format!("producing to topic {topic}"), &error));
+                }
             }
         }
     }
@@ -229,7 +240,7 @@ impl Transactional {
         }
         producer.poll(Duration::ZERO);
         match producer.context().0.lock().take() {
-            Some(error) => Err(self.failed("producing the messages", &error)),
+            Some(error) => Err(self.failed(producer, "producing the messages", &error)),
             None => Ok(()),
         }
     }
@@ -254,7 +265,9 @@ impl Publisher for Transactional {
             .set("queue.buffering.max.kbytes", "131072")
             .create_with_context(Deliveries::default())
             .map_err(|error| Error::Unfit(format!("Kafka producer: {error}")))?;
-        producer.init_transactions(TIMEOUT).map_err(|error| self.failed("opening the publisher", &error))?;
+        producer
+            .init_transactions(TIMEOUT)
+            .map_err(|error| self.failed(&producer, "opening the publisher", &error))?;
         // Only now is the group's offset stable: the predecessor's transaction has ended.
         let ledger = self.source.client.group_ledger(&self.lane)?;
         self.producer = Some(producer);
