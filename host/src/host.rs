@@ -187,9 +187,11 @@ impl Running {
 /// Checks records at the door, in instances of their own.
 struct SandboxChecker {
     pipelines: Vec<Arc<Pipeline>>,
-    /// Instances that wait for the next check, by pipeline and stage.
-    idle: Arc<Mutex<HashMap<(String, usize), Vec<Instance>>>>,
+    idle: Arc<IdleInstances>,
 }
+
+/// Instances that wait for the next check, by pipeline and stage.
+type IdleInstances = Mutex<HashMap<(String, usize), Vec<Instance>>>;
 
 /// Idle instances that are kept for one stage.
 const IDLE_CHECKERS_MAX: usize = 4;

@@ -120,7 +120,7 @@ impl LaneContext {
     /// Says what goes wrong and is tried again, then waits: a little longer each time. Answers whether to go on.
     fn back_off(&self, step: &'static str, attempt: u32, error: &dyn std::fmt::Display) -> bool {
         crate::telemetry::count(crate::telemetry::RETRIES, &self.id.pipeline, Some(("step", step)), 1);
-        if attempt < 3 || attempt % 10 == 0 {
+        if attempt < 3 || attempt.is_multiple_of(10) {
             tracing::warn!(lane = %self.id, step, attempt, %error, "trying again");
         }
         *self.progress.trouble.lock() = Some(format!("{step}: {error}"));

@@ -158,7 +158,7 @@ impl ColumnType {
             ("numeric", Some(arguments)) => {
                 let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
                 let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
-                (precision >= 1 && precision <= 1000 && scale <= precision)
+                ((1..=1000).contains(&precision) && scale <= precision)
                     .then_some(ColumnType::Numeric(Some((precision, scale))))
             }
             (_, Some(_)) => None,

@@ -137,10 +137,10 @@ fn copied_values(inputs: &[u32], start: u32, batch: &Batch) -> MessageValues {
 
 /// What the next stage reads: the messages to `next` of the records that are not refused, in the records' order.
 fn next_input<'a>(input: Input<'a>, next: Vec<(u32, Messages)>, effects: &Effects) -> Input<'a> {
-    if let ([(0, messages)], true) = (next.as_slice(), effects.failures.is_empty()) {
-        if is_whole(messages, input.batch.len()) {
-            return input;
-        }
+    if let ([(0, messages)], true) = (next.as_slice(), effects.failures.is_empty())
+        && is_whole(messages, input.batch.len())
+    {
+        return input;
     }
     let mut batch = Batch::new(&input.batch.topic, input.batch.partition);
     let mut origins = Vec::new();

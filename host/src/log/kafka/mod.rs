@@ -250,11 +250,12 @@ fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredReco
     let deadline = Instant::now() + TIMEOUT;
     while !ends.is_empty() && records.len() < limit {
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                if ends.get(&message.partition()).is_some_and(|end| message.offset() < *end) {
-                    records.push(stored(&message));
-                }
+            Some(Ok(message))
+                if ends.get(&message.partition()).is_some_and(|end| message.offset() < *end) =>
+            {
+                records.push(stored(&message));
             }
+            Some(Ok(_)) => {}
             // The end of a partition, transaction markers included.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ends.remove(&partition);
