@@ -19,6 +19,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a partition's leader is waited for.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long transactions that are just ending are waited for.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Connects to a cluster; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -94,6 +97,24 @@ impl Client {
                     return Err(unavailable(format!("asking for the bounds of {topic}/{partition}"), &error));
                 }
             }
+        }
+    }
+
+    /// [`Client::bounds`], once transactions that are just ending have ended: a commit answers before every partition
+    /// shows what it committed. One that stays open is waited for no longer than a moment.
+    pub(super) fn settled_bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        let uncommitted: BaseConsumer =
+            self.config().set("isolation.level", "read_uncommitted").create().map_err(|error| {
+                unavailable(format!("asking for the bounds of {topic}/{partition}"), &error)
+            })?;
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        loop {
+            let (first, end) = self.bounds(topic, partition)?;
+            let written = uncommitted.fetch_watermarks(topic, partition, TIMEOUT).map_or(end, |(_, end)| end);
+            if end >= written || Instant::now() > deadline {
+                return Ok((first, end));
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -230,7 +230,7 @@ fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredReco
     let mut ends = HashMap::new();
     let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {
-        let (first, end) = client.bounds(topic, partition)?;
+        let (first, end) = client.settled_bounds(topic, partition)?;
         if first < end {
             ends.insert(partition, end);
             assignment
