@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Mails by what became of an attempt: `sent`, `again`, `failed`.
-const MAILS_TOTAL: &str = "gristmill_mails_total";
+/// Attempts to send a mail, by what became of them: `sent`, `again`, `failed`.
+const SENDS_TOTAL: &str = "gristmill_mail_sends_total";
 
 /// How long one attempt took.
 const SEND_SECONDS: &str = "gristmill_mail_send_seconds";
@@ -115,7 +115,7 @@ impl Relay {
             }
         };
         self.store.settle_mail(mail.id, &outcome).await?;
-        metrics::counter!(MAILS_TOTAL, "pipeline" => mail.pipeline.clone(), "outcome" => name).increment(1);
+        metrics::counter!(SENDS_TOTAL, "pipeline" => mail.pipeline.clone(), "outcome" => name).increment(1);
         Ok(())
     }
 }
