@@ -2,7 +2,7 @@
 CREATE TABLE gristmill.lanes (
     pipeline text NOT NULL,
     topic text NOT NULL,
-    partition integer NOT NULL,
+    partition bigint NOT NULL,
     epoch bigint NOT NULL,
     batch bigint NOT NULL DEFAULT 0,
     next_offset bigint,
@@ -14,7 +14,7 @@ CREATE TABLE gristmill.lanes (
 CREATE TABLE gristmill.outbox (
     pipeline text NOT NULL,
     topic text NOT NULL,
-    partition integer NOT NULL,
+    partition bigint NOT NULL,
     batch bigint NOT NULL,
     next_offset bigint NOT NULL,
     value bytea NOT NULL,
@@ -24,11 +24,11 @@ CREATE TABLE gristmill.outbox (
 CREATE TABLE gristmill.batches (
     pipeline text NOT NULL,
     topic text NOT NULL,
-    partition integer NOT NULL,
+    partition bigint NOT NULL,
     batch bigint NOT NULL,
     epoch bigint NOT NULL,
     origin text NOT NULL, -- log | parked
-    records integer NOT NULL,
+    records bigint NOT NULL,
     first_offset bigint,
     last_offset bigint,
     next_offset bigint NOT NULL,

@@ -7,8 +7,8 @@ CREATE TABLE gristmill.mails (
     content text NOT NULL,
     state text NOT NULL DEFAULT 'pending', -- pending | sent | failed
     due_ms bigint NOT NULL DEFAULT 0,
-    attempts integer NOT NULL DEFAULT 0,
-    attempts_max integer NOT NULL,
+    attempts bigint NOT NULL DEFAULT 0,
+    attempts_max bigint NOT NULL,
     error text
 );
 CREATE INDEX mails_by_due ON gristmill.mails (due_ms, id) WHERE state = 'pending';

@@ -7,14 +7,36 @@
 //! is committed by one owner, once, or not at all. What has to be published lies in the same transaction as one
 //! outbox value; [`crate::publish`] makes it known to the log and the lane's next batch forgets it.
 //!
-//! **What a commit does, in this order** ([`commit`]): advance, rows (deciding `once`, isolating rows that the
+//! **What a commit does, in this order** (`commit.rs`): advance, rows (deciding `once`, isolating rows that the
 //! database refuses), dead letters, parked records, mail, outbox, ledger line, COMMIT. Nothing is held while a
 //! guest runs. A transaction is never cancelled half-way (sqlx#4385): it runs in a task of its own.
 //!
-//! Two stores, [`postgres`] and [`sqlite`], speak the statements of [`Tx`]; the order of things is the same code.
+//! Two stores, [`postgres`] and [`sqlite`], run the statements (`sql.rs`); the order of things is the same code.
 
+mod commit;
+mod decimal;
 mod error;
+mod fault;
+mod fold;
+mod lanes;
+mod letters;
+mod mails;
+mod once;
+mod own_tables;
+mod parsed;
+pub mod postgres;
+mod reference;
+mod rows;
+mod satellite;
+mod settle;
+mod shape;
+mod shared;
+mod sql;
 pub mod sqlite;
+mod statements;
+mod tables;
+mod value;
+mod write;
 
 pub use error::{Error, Refusal};
 
@@ -410,4 +432,28 @@ pub enum Resolution {
         /// The next offset to read.
         next_offset: i64,
     },
+}
+
+/// Connections of a host's store, unless it is told otherwise: a lane holds one only while it commits.
+const CONNECTIONS_MAX: u32 = 16;
+
+/// Opens the store that an address names: `postgres://…` or `sqlite:path`.
+///
+/// # Errors
+/// [`Error::Unfit`] if the address names no store or what it names is none; [`Error::Unavailable`] if it does not answer.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(postgres::PostgresStore::connect(url, CONNECTIONS_MAX).await?));
+    }
+    let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    match path.filter(|path| !path.is_empty()) {
+        Some(path) => Ok(Arc::new(sqlite::SqliteStore::open(std::path::Path::new(path)).await?)),
+        // Not the address itself: it may hold a password.
+        None => Err(Error::Unfit {
+            message:
+                "the store's address is not understood: write postgres://user:password@host:port/database or \
+                      sqlite:path"
+                    .to_owned(),
+        }),
+    }
 }

@@ -1,3 +1,83 @@
-//! The embedded store: one SQLite file.
+//! The embedded store: one SQLite file. Gristmill's own tables begin with `gristmill_`.
 
 pub mod database;
+mod session;
+mod tables;
+
+use super::shared::SqlStore;
+use super::sql::{Engine, Sql, Tx};
+use super::{Error, fault::Fault};
+use crate::spec::{Spec, Table};
+use crate::store::tables::SEQUENCE;
+use async_trait::async_trait;
+use database::{BEGIN, Database};
+use session::{KIND, Reader, Writer, store_error};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The database.
+pub struct Sqlite {
+    database: Arc<Database>,
+}
+
+/// The store on SQLite.
+pub type SqliteStore = SqlStore<Sqlite>;
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there.
+    ///
+    /// # Errors
+    /// As of [`Database::open`].
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self::over_database(Database::open(path).await?))
+    }
+
+    /// A store on a file that is open already.
+    pub fn over_database(database: Arc<Database>) -> Self {
+        SqlStore::over(Sqlite { database })
+    }
+
+    /// The file, for what else lives in it (the journal log).
+    pub fn database(&self) -> &Arc<Database> {
+        &self.engine.database
+    }
+}
+
+#[async_trait]
+impl Engine for Sqlite {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Tx>, Error> {
+        let begun = self.database.writer().begin_with(BEGIN).await;
+        let tx = begun.map_err(|error| store_error("beginning a transaction", &error))?;
+        Ok(Box::new(Writer(tx)))
+    }
+
+    async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
+        let connection = self.database.readers().acquire().await;
+        Ok(Box::new(Reader(connection.map_err(|error| store_error("getting a connection", &error))?)))
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        // Opening the file has done it.
+        Ok(())
+    }
+
+    async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        match tables::prepare(tx.as_mut(), spec).await {
+            Ok(()) => tx.commit().await.map_err(Fault::into_error),
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {
+        let found = tables::read(self.reader().await?.as_mut(), table).await?;
+        Ok(found.is_some_and(|found| found.columns.iter().any(|column| column.name == SEQUENCE)))
+    }
+}

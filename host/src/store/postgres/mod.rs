@@ -1,0 +1,125 @@
+//! The store on PostgreSQL. Gristmill's own tables are in the schema `gristmill`.
+
+mod array;
+mod session;
+mod shape;
+mod tables;
+
+use super::shared::SqlStore;
+use super::sql::{Engine, Sql, Tx};
+use super::{Error, fault::Fault};
+use crate::spec::{Spec, Table};
+use crate::store::tables::SEQUENCE;
+use async_trait::async_trait;
+use session::{KIND, Reader, Writer, store_error};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use std::str::FromStr;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// How long a task waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the server does about a host that no longer answers, or a statement that does not end: it never holds a
+/// lane's row for longer than this.
+const SESSION: [(&str, &str); 7] = [
+    ("statement_timeout", "60s"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "20"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "4"),
+    ("TimeZone", "UTC"),
+];
+
+/// The database.
+pub struct Postgres {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+/// The store on PostgreSQL.
+pub type PostgresStore = SqlStore<Postgres>;
+
+impl PostgresStore {
+    /// Connects to the server, once; waiting for it is the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] if the address is none; [`Error::Unavailable`] if the server does not answer.
+    pub async fn connect(url: &str, connections_max: u32) -> Result<Self, Error> {
+        let unfit = || Error::Unfit {
+            message:
+                "the store's address is not understood: write postgres://user:password@host:port/database"
+                    .to_owned(),
+        };
+        let options = PgConnectOptions::from_str(url).map_err(|_| unfit())?;
+        let options = options.application_name("gristmill").options(SESSION).statement_cache_capacity(500);
+        let place = format!("connecting to {}:{}", options.get_host(), options.get_port());
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max.max(2))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false);
+        let pool = pool.connect_with(options.clone()).await.map_err(|error| store_error(&place, &error))?;
+        Ok(SqlStore::over(Postgres { pool, options }))
+    }
+}
+
+#[async_trait]
+impl Engine for Postgres {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Tx>, Error> {
+        // Whatever the database's default: a later statement must see what others have committed meanwhile.
+        let begun = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await;
+        let tx = begun.map_err(|error| store_error("beginning a transaction", &error))?;
+        Ok(Box::new(Writer(tx)))
+    }
+
+    async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
+        let connection = self.pool.acquire().await;
+        Ok(Box::new(Reader(connection.map_err(|error| store_error("getting a connection", &error))?)))
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        // A connection of its own: the migrator's lock belongs to the session and must end with it on every path.
+        let doing = "migrating";
+        let mut connection =
+            PgConnection::connect_with(&self.options).await.map_err(|error| store_error(doing, &error))?;
+        let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+        migrator.create_schema("gristmill");
+        migrator.dangerous_set_table_name("gristmill.migrations");
+        let migrated = migrator.run_direct(None, &mut connection, false).await;
+        // Closing may fail on a connection that is gone: the lock is gone with it.
+        let _ = connection.close().await;
+        migrated.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => store_error(doing, &error),
+            other => Error::Unfit {
+                message: format!(
+                    "schema gristmill of the database cannot be brought up to date: {other}: was it written by a \
+                     later version of gristmill?"
+                ),
+            },
+        })
+    }
+
+    async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        match tables::prepare(tx.as_mut(), spec).await {
+            Ok(()) => tx.commit().await.map_err(Fault::into_error),
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {
+        let found = shape::read(self.reader().await?.as_mut(), table).await?;
+        Ok(found.is_some_and(|found| found.columns.iter().any(|column| column.name == SEQUENCE)))
+    }
+}
