@@ -41,8 +41,7 @@ impl Bench {
         let lane = LaneId { pipeline: "p".into(), topic: "in".into(), partition: 0 };
         let state = self.store.take_over(&lane).await.unwrap();
         let next_offset = state.next_offset.unwrap_or(0);
-        let fence =
-            Fence { epoch: state.epoch, batch: state.batch, next_offset, published: state.published };
+        let fence = Fence { epoch: state.epoch, batch: state.batch, next_offset, published: state.published };
         let mut batch = Batch::new("in", 0);
         let mut effects = Effects::default();
         for record in 0..mails {
@@ -61,7 +60,11 @@ impl Bench {
         self.wake.notify_one();
     }
 
-    fn relay(&self, transport: Arc<dyn Transport>, settings: Settings) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    fn relay(
+        &self,
+        transport: Arc<dyn Transport>,
+        settings: Settings,
+    ) -> (CancellationToken, tokio::task::JoinHandle<()>) {
         let stop = CancellationToken::new();
         let relay = Relay { store: self.store.clone(), transport, wake: self.wake.clone(), settings };
         (stop.clone(), tokio::spawn(relay.run(stop)))
