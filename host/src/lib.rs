@@ -5,14 +5,22 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod cli;
+pub mod config;
 pub mod control;
 pub mod crash;
 pub mod effect;
 pub mod guarantee;
+pub mod host;
+pub mod lane;
 pub mod log;
+pub mod lookup;
 pub mod mail;
+pub mod pipeline;
 pub mod publish;
 pub mod record;
 pub mod spec;
 pub mod store;
+pub mod telemetry;
 pub mod topic_name;
+pub mod transform;

@@ -136,6 +136,18 @@ impl Batch {
         present(&self.no_value, index).then(|| self.values.get(index))
     }
 
+    /// Copies the records of a range.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let mut part = Batch::new(&self.topic, self.partition);
+        for index in range {
+            part.push(self.offset(index), self.timestamp_ms(index), self.key(index), self.value(index));
+            for header in self.headers_of(index) {
+                part.push_header(&header.name, header.value.as_deref());
+            }
+        }
+        part
+    }
+
     /// The headers of record `index`, in order.
     pub fn headers_of(&self, index: usize) -> &[Header] {
         headers_at(&self.headers, index)

@@ -9,6 +9,7 @@
 
 mod error;
 pub mod journal;
+pub mod kafka;
 mod partition;
 
 pub use error::Error;

@@ -8,11 +8,11 @@
 
 mod file;
 mod message;
-pub mod relay;
+mod relay;
 mod smtp;
 
 pub use file::Files;
-pub use relay::Relay;
+pub use relay::{Relay, Settings};
 pub use smtp::Smtp;
 
 use crate::store::PendingMail;

@@ -81,13 +81,19 @@ pub struct Limits {
     pub drain_ms_max: u64,
 }
 
+impl Limits {
+    /// The most memory that a spec may give to one guest instance, bytes: admits every guest language (JavaScript
+    /// uses 69 to 89 MiB).
+    pub const GUEST_MEMORY_BYTES_MAX: u64 = 128 << 20;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             batch_records_max: 2_000,
             batch_bytes_max: 4 << 20,
             batch_wait_ms_max: 20,
-            guest_memory_bytes_max: 128 << 20,
+            guest_memory_bytes_max: Self::GUEST_MEMORY_BYTES_MAX,
             guest_time_ms_max: 5_000,
             effects_bytes_max: 64 << 20,
             effects_rows_max: 1_000_000,

@@ -206,7 +206,7 @@ impl Check {
         if limits.batch_bytes_max > 1 << 30 {
             self.issue("limits.batch_bytes_max", "must be at most 1 GiB (1073741824)");
         }
-        if !((1 << 20)..=(128 << 20)).contains(&limits.guest_memory_bytes_max) {
+        if !((1 << 20)..=super::Limits::GUEST_MEMORY_BYTES_MAX).contains(&limits.guest_memory_bytes_max) {
             self.issue(
                 "limits.guest_memory_bytes_max",
                 "must be from 1 MiB (1048576) to 128 MiB (134217728)",

@@ -3,3 +3,4 @@
 mod bench;
 mod checks;
 mod journal;
+mod kafka;

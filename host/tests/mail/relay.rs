@@ -2,8 +2,8 @@
 
 use super::server::{Act, Seen, start};
 use gristmill::effect::{Effects, Mail};
-use gristmill::mail::relay::{Relay, Settings};
-use gristmill::mail::{Smtp, Transport};
+
+use gristmill::mail::{Relay, Settings, Smtp, Transport};
 use gristmill::record::{Batch, LaneId};
 use gristmill::spec::Spec;
 use gristmill::store::sqlite::SqliteStore;

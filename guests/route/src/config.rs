@@ -1,0 +1,105 @@
+//! The configuration as its author writes it; README.md explains it, `compile` makes it into rules.
+
+use crate::kinds::ColumnType;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The rules, in the order in which they are followed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub(crate) rule: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// For people only.
+    #[serde(default, rename = "about")]
+    _about: String,
+    pub when: Option<Condition>,
+    pub each: Option<String>,
+    #[serde(default)]
+    pub rows: Vec<Row>,
+    #[serde(default)]
+    pub messages: Vec<Message>,
+    #[serde(default)]
+    pub mails: Vec<Mail>,
+    #[serde(default)]
+    pub forward: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Condition {
+    pub all: Option<Vec<Condition>>,
+    pub any: Option<Vec<Condition>>,
+    pub not: Option<Box<Condition>>,
+    pub pointer: Option<String>,
+    pub equals: Option<Value>,
+    pub not_equals: Option<Value>,
+    pub one_of: Option<Vec<Value>>,
+    pub exists: Option<bool>,
+    pub prefix: Option<String>,
+    pub greater: Option<Value>,
+    pub less: Option<Value>,
+    pub at_least: Option<Value>,
+    pub at_most: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    pub table: String,
+    /// Each a pointer, or a table with the keys of `Column`.
+    pub columns: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Column {
+    pub pointer: Option<String>,
+    pub value: Option<Value>,
+    pub template: Option<String>,
+    pub record: Option<RecordPart>,
+    #[serde(rename = "type")]
+    pub kind: Option<ColumnType>,
+    pub default: Option<Value>,
+    #[serde(default)]
+    pub nullable: bool,
+    #[serde(default)]
+    pub parse: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RecordPart {
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Key,
+    /// The item's place in its array.
+    Index,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Message {
+    pub output: String,
+    pub topic: Option<String>,
+    pub key: Option<String>,
+    pub value: Option<Value>,
+    #[serde(default)]
+    pub headers: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mail {
+    /// One address or several, each a pointer or a template.
+    pub to: Value,
+    pub subject: String,
+    pub text: String,
+    pub html: Option<String>,
+}

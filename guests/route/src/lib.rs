@@ -1,0 +1,119 @@
+//! Turns JSON records into rows, messages and mail by the rules of its configuration (README.md).
+//!
+//! `config` is what an author writes, `rule` what it becomes: everything that has a name is resolved once.
+//! Per record, `scan` picks the wanted places out of the text in one pass, `leaf` reads them as what is needed,
+//! and `rows` and `messages` make the effects, or gather every fault.
+
+mod condition;
+mod config;
+mod kinds;
+mod leaf;
+mod messages;
+mod place;
+mod rows;
+mod rule;
+mod scan;
+mod template;
+
+pub use config::Config;
+use gristmill_sdk::{Failure, Out, Plan, Record, Transform};
+
+struct Route(rule::Rules);
+
+impl Transform for Route {
+    const ABOUT: &'static str =
+        "Turns JSON records into rows, messages and mail, by rules in its configuration.";
+    type Config = Config;
+
+    fn config_schema() -> Option<&'static str> {
+        Some(include_str!("../config.schema.json"))
+    }
+
+    fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
+        rule::Rules::compile(config, plan).map(Self)
+    }
+
+    fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
+        self.0.follow(record, out)
+    }
+}
+
+gristmill_sdk::export!(Route);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gristmill_sdk::testing::{refused_config, run_cases};
+
+    #[test]
+    fn cases() {
+        let checked = run_cases::<Route>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+        assert!(checked.unwrap_or_else(|differ| panic!("{differ}")) >= 5);
+    }
+
+    #[test]
+    fn wrong_configurations_are_refused_with_a_pointer() {
+        for (config, error) in [
+            (r#"{}"#, ": missing field `rule`"),
+            (r#"{"rule": [{}]}"#, "/rule/0: a rule that does nothing"),
+            (r#"{"rule": [{"forward": 1}]}"#, "/rule/0/forward: "),
+            (r#"{"rule": [{"forwards": true}]}"#, "/rule/0"),
+            (r#"{"rule": [{"forward": true, "when": {}}]}"#, "/rule/0/when: "),
+            (
+                r#"{"rule": [{"forward": true, "when": {"pointer": "a", "exists": true}}]}"#,
+                "/rule/0/when/pointer: ",
+            ),
+            (
+                r#"{"rule": [{"forward": true, "when": {"pointer": "/a~2", "exists": true}}]}"#,
+                "/rule/0/when/pointer: ",
+            ),
+            (
+                r#"{"rule": [{"forward": true, "when": {"any": [{"pointer": "/a"}]}}]}"#,
+                "/rule/0/when/any/0: ",
+            ),
+            (
+                r#"{"rule": [{"forward": true, "when": {"pointer": "/a", "equals": []}}]}"#,
+                "/rule/0/when/equals: ",
+            ),
+            (
+                r#"{"rule": [{"rows": [{"table": "t", "columns": {"c": "text"}}]}]}"#,
+                "/rule/0/rows/0/columns/c: ",
+            ),
+            (
+                r#"{"rule": [{"rows": [{"table": "t", "columns": {"c": "@/x"}}]}]}"#,
+                "/rule/0/rows/0/columns/c: ",
+            ),
+            (
+                r#"{"rule": [{"rows": [{"table": "t", "columns": {"c": {"value": "x", "type": "int"}}}]}]}"#,
+                "/rule/0/rows/0/columns/c: ",
+            ),
+            (
+                r#"{"rule": [{"rows": [{"table": "t", "columns": {"c": {"pointer": "/a", "value": 1}}}]}]}"#,
+                "/rule/0/rows/0/columns/c: ",
+            ),
+            (
+                r#"{"rule": [{"rows": [
+                    {"table": "t", "columns": {"c": "/a"}},
+                    {"table": "t", "columns": {"c": {"pointer": "/a", "type": "int"}}}
+                ]}]}"#,
+                "/rule/0/rows/1: table `t`",
+            ),
+            (r#"{"rule": [{"messages": [{"output": "o", "key": "{/a"}]}]}"#, "/rule/0/messages/0/key: "),
+            (
+                r#"{"rule": [{"messages": [{"output": "o", "headers": {"h": 1}}]}]}"#,
+                "/rule/0/messages/0/headers/h: ",
+            ),
+            (
+                r#"{"rule": [{"mails": [{"to": "/a", "subject": "}", "text": ""}]}]}"#,
+                "/rule/0/mails/0/subject: ",
+            ),
+            (
+                r#"{"rule": [{"messages": [{"output": "o", "topic": "t"}, {"output": "o"}]}]}"#,
+                "output `o` is declared both",
+            ),
+        ] {
+            let refused = refused_config::<Route>(config).unwrap_or_default();
+            assert!(refused.starts_with(error), "{config}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Digests of many values in one call: by the host in the sandbox, in software natively. The same bytes.
+
+#[cfg(target_family = "wasm")]
+use crate::bindings::gristmill::transform::hashing as host;
+use crate::bindings::gristmill::transform::types::Blobs;
+use crate::packed::{no_blobs, push_blob};
+
+/// How to hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// 16 bytes.
+    Md5,
+    /// 20 bytes.
+    Sha1,
+    /// 32 bytes.
+    Sha256,
+}
+
+impl Algorithm {
+    /// How many bytes a digest has.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+}
+
+/// Values to be hashed together. Gather as many as there are: each call leaves the sandbox once.
+#[derive(Debug)]
+pub struct Values(Blobs);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self(no_blobs())
+    }
+}
+
+impl Values {
+    /// Adds a value.
+    pub fn push(&mut self, value: impl AsRef<[u8]>) {
+        push_blob(&mut self.0, value.as_ref());
+    }
+
+    /// Forgets the values and keeps their memory.
+    pub fn clear(&mut self) {
+        self.0.data.clear();
+        self.0.ends.clear();
+    }
+}
+
+/// Digests end to end, in the order of their values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digests {
+    width: usize,
+    data: Vec<u8>,
+}
+
+impl Digests {
+    /// The digests in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.data.chunks_exact(self.width)
+    }
+
+    /// The digest of the value with this index.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = index.checked_mul(self.width)?;
+        self.data.get(start..start.checked_add(self.width)?)
+    }
+}
+
+/// The digests of all values.
+pub fn digest_many(algorithm: Algorithm, values: &Values) -> Digests {
+    Digests { width: algorithm.width(), data: digest(algorithm, &values.0) }
+}
+
+#[cfg(target_family = "wasm")]
+fn digest(algorithm: Algorithm, values: &Blobs) -> Vec<u8> {
+    let algorithm = match algorithm {
+        Algorithm::Md5 => host::Algorithm::Md5,
+        Algorithm::Sha1 => host::Algorithm::Sha1,
+        Algorithm::Sha256 => host::Algorithm::Sha256,
+    };
+    host::digest_many(algorithm, values)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn digest(algorithm: Algorithm, values: &Blobs) -> Vec<u8> {
+    use md5::Digest as _;
+    let all = (0..values.ends.len()).filter_map(|index| crate::packed::nth(values, index));
+    match algorithm {
+        Algorithm::Md5 => all.flat_map(|value| md5::Md5::digest(value).to_vec()).collect(),
+        Algorithm::Sha1 => all.flat_map(|value| sha1::Sha1::digest(value).to_vec()).collect(),
+        Algorithm::Sha256 => all.flat_map(|value| sha2::Sha256::digest(value).to_vec()).collect(),
+    }
+}

@@ -1,0 +1,37 @@
+//! `gristmill check SPEC`: the spec, its modules and their plans, and what the pipeline promises.
+
+use super::{SpecPath, read_spec};
+use crate::config::Settings;
+use crate::lookup::{Answers, Lookups, Unavailable};
+use crate::transform::{Engine, Pipeline};
+use std::sync::Arc;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The pipeline spec
+    #[arg(value_name = "SPEC")]
+    spec: SpecPath,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Nothing is looked up while a spec is checked.
+struct NoLookups;
+
+impl Lookups for NoLookups {
+    fn get_many(&self, lookup: &str, _keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
+        Err(Unavailable { lookup: lookup.to_owned(), message: "not while a spec is checked".to_owned() })
+    }
+}
+
+pub(super) async fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
+    let spec = read_spec(&arguments.spec)?;
+    let (checked, cache) = (spec.clone(), settings.cache_folder());
+    let transform = tokio::task::spawn_blocking(move || -> anyhow::Result<Pipeline> {
+        let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
+        Ok(Pipeline::load(&Engine::new(Some(&cache))?, &checked, &lookups)?)
+    })
+    .await??;
+    super::show::check(&spec, &transform, settings, arguments.json)
+}

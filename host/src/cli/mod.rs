@@ -1,0 +1,88 @@
+//! The command line: what a person types, and what scripts depend on. Exit code 0 done, 1 failed, 2 used wrongly.
+
+mod check;
+mod dead_letter;
+mod demo;
+mod ingest;
+mod pipeline;
+mod run;
+mod show;
+
+use crate::config::Settings;
+use crate::telemetry;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs sandboxed WebAssembly transforms over the records of Kafka topics and writes their effects exactly once:
+/// rows, messages, mail.
+#[derive(Parser)]
+#[command(name = "gristmill", version, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs pipelines until it is told to stop (SIGTERM, SIGINT): then it finishes what it has read
+    Run(run::Arguments),
+    /// Runs an example on the embedded set, with no server, and prints what came out
+    Demo(demo::Arguments),
+    /// Checks a pipeline spec and its modules, and prints the guarantee of each kind of effect
+    Check(check::Arguments),
+    /// Looks after pipelines
+    #[command(subcommand)]
+    Pipeline(pipeline::Command),
+    /// Looks after dead letters
+    #[command(subcommand)]
+    DeadLetter(dead_letter::Command),
+    /// Appends the lines of a file to a topic, one record each
+    Ingest(ingest::Arguments),
+}
+
+/// Parses the arguments, does what they say, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let quiet = !matches!(arguments.command, Command::Run(_));
+    telemetry::install_logging(if quiet { "warn" } else { "info,rdkafka=warn" });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(carry_out(arguments));
+    // Whatever still waits for a server in the background is not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = arguments.settings.complete()?;
+    match arguments.command {
+        Command::Run(arguments) => run::run(&settings, arguments).await,
+        Command::Demo(arguments) => demo::run(settings, arguments).await,
+        Command::Check(arguments) => check::run(&settings, &arguments).await,
+        Command::Pipeline(command) => pipeline::run(&settings, command).await,
+        Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
+        Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
+    }
+}
+
+/// A spec's file.
+fn read_spec(path: &std::path::Path) -> anyhow::Result<std::sync::Arc<crate::spec::Spec>> {
+    Ok(std::sync::Arc::new(crate::spec::Spec::read(path)?))
+}
+
+/// A spec's file, for flags.
+type SpecPath = PathBuf;

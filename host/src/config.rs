@@ -1,0 +1,218 @@
+//! Settings of the process: flags, then environment, then a settings file, then defaults. Secrets may lie in files:
+//! `GRISTMILL_STORE_FILE` names a file that holds what `GRISTMILL_STORE` would.
+
+use crate::log::kafka::{KafkaLog, KafkaSettings};
+use crate::log::{Log, journal::Journal};
+use crate::lookup::{KeyValues, Redis, Reference};
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::database::Database;
+use crate::store::{self, Store};
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
+pub const ENVIRONMENT: [&str; 12] = [
+    "GRISTMILL_CACHE",
+    "GRISTMILL_LOG",
+    "GRISTMILL_STORE",
+    "GRISTMILL_LOOKUP",
+    "GRISTMILL_MAIL",
+    "GRISTMILL_LISTEN",
+    "GRISTMILL_MODULES",
+    "GRISTMILL_DATA",
+    "GRISTMILL_SETTINGS",
+    "GRISTMILL_SESSION_TIMEOUT_MS",
+    "GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX",
+    "GRISTMILL_TRACE",
+];
+
+/// Where things are. Flags go before the environment, which goes before the settings file.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where records come from and messages go: kafka://host:port[,host:port] | journal: (in the store's file) |
+    /// journal:FILE
+    #[arg(long, env = "GRISTMILL_LOG", global = true, value_name = "URL", hide_env_values = true)]
+    pub log: Option<String>,
+    /// Where rows go: postgres://user:password@host/database | sqlite:FILE
+    #[arg(long, env = "GRISTMILL_STORE", global = true, value_name = "URL", hide_env_values = true)]
+    pub store: Option<String>,
+    /// Where lookups are answered: redis://host:port | store: (the store's reference table)
+    #[arg(long, env = "GRISTMILL_LOOKUP", global = true, value_name = "URL", hide_env_values = true)]
+    pub lookup: Option<String>,
+    /// How mail goes out: smtp://host:port | file:FOLDER (one .eml file each)
+    #[arg(long, env = "GRISTMILL_MAIL", global = true, value_name = "URL", hide_env_values = true)]
+    pub mail: Option<String>,
+    /// The address of the HTTP interface
+    #[arg(long, env = "GRISTMILL_LISTEN", global = true, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// The folder of the embedded set, where nothing else is said
+    #[arg(long, env = "GRISTMILL_DATA", global = true, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// The folder that keeps compiled modules: private to this user
+    #[arg(long, env = "GRISTMILL_CACHE", global = true, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+    /// How long a silent host keeps its partitions, milliseconds (brokers allow 6000 or more unless told otherwise)
+    #[arg(long, env = "GRISTMILL_SESSION_TIMEOUT_MS", global = true, value_name = "MS")]
+    pub session_timeout_ms: Option<u32>,
+    /// Records that the HTTP interface takes for one topic in a second
+    #[arg(long, env = "GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", global = true, value_name = "N")]
+    pub ingest_records_per_second_max: Option<u32>,
+    /// A TOML file with these settings, under the flags' names with `_` for `-`
+    #[arg(long, env = "GRISTMILL_SETTINGS", global = true, value_name = "FILE")]
+    #[serde(skip)]
+    pub settings: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Fills what flags and environment leave open from `*_FILE` variables and from the settings file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that holds an unknown key.
+    pub fn complete(mut self) -> anyhow::Result<Self> {
+        for (name, value) in [
+            ("GRISTMILL_LOG", &mut self.log),
+            ("GRISTMILL_STORE", &mut self.store),
+            ("GRISTMILL_LOOKUP", &mut self.lookup),
+            ("GRISTMILL_MAIL", &mut self.mail),
+        ] {
+            let variable = format!("{name}_FILE");
+            if let (None, Some(path)) = (&value, std::env::var_os(&variable)) {
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("{variable}={}: cannot be read", Path::new(&path).display()))?;
+                *value = Some(text.trim().to_owned());
+            }
+        }
+        let Some(path) = &self.settings else { return Ok(self) };
+        let shown = path.display();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("settings file {shown} cannot be read"))?;
+        let file: Settings = toml::from_str(&text).with_context(|| format!("settings file {shown}"))?;
+        Ok(Settings {
+            log: self.log.or(file.log),
+            store: self.store.or(file.store),
+            lookup: self.lookup.or(file.lookup),
+            mail: self.mail.or(file.mail),
+            listen: self.listen.or(file.listen),
+            data: self.data.or(file.data),
+            cache: self.cache.or(file.cache),
+            session_timeout_ms: self.session_timeout_ms.or(file.session_timeout_ms),
+            ingest_records_per_second_max: self
+                .ingest_records_per_second_max
+                .or(file.ingest_records_per_second_max),
+            settings: self.settings,
+        })
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| PathBuf::from(".gristmill/data"))
+    }
+
+    /// The folder that keeps compiled modules: in the user's cache, unless another one is named.
+    pub fn cache_folder(&self) -> PathBuf {
+        let named = self.cache.clone();
+        let users =
+            || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+        named
+            .or_else(|| Some(users().or_else(home)?.join("gristmill/compiled")))
+            .unwrap_or_else(|| self.folder().join("compiled"))
+    }
+
+    /// The store's URL.
+    pub fn store_url(&self) -> String {
+        self.store
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.folder().join("gristmill.db").display()))
+    }
+
+    /// The log's URL.
+    pub fn log_url(&self) -> String {
+        self.log.clone().unwrap_or_else(|| "journal:".to_owned())
+    }
+
+    /// The lookups' URL.
+    pub fn lookup_url(&self) -> String {
+        self.lookup.clone().unwrap_or_else(|| "store:".to_owned())
+    }
+
+    /// The mail's URL.
+    pub fn mail_url(&self) -> String {
+        self.mail.clone().unwrap_or_else(|| format!("file:{}", self.folder().join("mail").display()))
+    }
+
+    /// The HTTP interface's address.
+    ///
+    /// # Errors
+    /// If it is not `host:port`.
+    pub fn listen_address(&self) -> anyhow::Result<SocketAddr> {
+        let listen = self.listen.as_deref().unwrap_or("127.0.0.1:7171");
+        listen.parse().with_context(|| format!("GRISTMILL_LISTEN: `{listen}` is not ADDRESS:PORT"))
+    }
+
+    /// Opens store and log, whichever they are; the store's own tables are brought up to date.
+    ///
+    /// # Errors
+    /// Settings that name nothing, and a store that cannot be opened.
+    pub async fn open(&self) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Log>)> {
+        let (store_url, log_url) = (self.store_url(), self.log_url());
+        let mut database = None;
+        let store: Arc<dyn Store> = if let Some(path) = store_url.strip_prefix("sqlite:") {
+            let opened = open_database(Path::new(path)).await?;
+            database = Some(opened.clone());
+            Arc::new(SqliteStore::over_database(opened))
+        } else {
+            store::open(&store_url).await?
+        };
+        store.migrate().await?;
+        let log: Arc<dyn Log> = if let Some(bootstrap) = log_url.strip_prefix("kafka://") {
+            let session_timeout_ms = self.session_timeout_ms.unwrap_or(6_000);
+            Arc::new(KafkaLog::new(KafkaSettings { bootstrap: bootstrap.to_owned(), session_timeout_ms })?)
+        } else if let Some(path) = log_url.strip_prefix("journal:") {
+            let database = match (path, database) {
+                ("", Some(database)) => database,
+                ("", None) => bail!("GRISTMILL_LOG=journal: needs a SQLite store, or a file: journal:FILE"),
+                (path, _) => open_database(Path::new(path)).await?,
+            };
+            Arc::new(Journal::new(database, Handle::current()))
+        } else {
+            bail!("GRISTMILL_LOG: `{}` is not kafka://host:port or journal:", without_secrets(&log_url));
+        };
+        Ok((store, log))
+    }
+
+    /// The server of lookups.
+    ///
+    /// # Errors
+    /// A setting that names nothing.
+    pub fn open_lookup(&self, store: &Arc<dyn Store>) -> anyhow::Result<Arc<dyn KeyValues>> {
+        let url = self.lookup_url();
+        if url == "store:" {
+            return Ok(Arc::new(Reference(store.clone())));
+        }
+        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
+            bail!("GRISTMILL_LOOKUP: `{}` is not redis://host:port or store:", without_secrets(&url));
+        }
+        Ok(Arc::new(Redis::new(&url).map_err(|error| anyhow::anyhow!("GRISTMILL_LOOKUP: {error}"))?))
+    }
+}
+
+async fn open_database(path: &Path) -> anyhow::Result<Arc<Database>> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    Ok(Database::open(path).await?)
+}
+
+/// A URL without user and password, for errors.
+fn without_secrets(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The lane's second step: commits batches, in order, as often as it takes. A commit is safe to repeat: the store
+//! finds out whether an earlier attempt arrived.
+
+use super::feed::Parked;
+use super::{LaneContext, after_commit};
+use crate::store::{self, Committed, Fence, Origin, Work};
+use crate::telemetry::{self, BATCHES, DEAD_LETTERS, GUEST_MICROSECONDS, MAILS, RECORDS, ROWS};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Instant;
+
+/// A committed batch on its way to being published.
+pub(super) struct ToPublish {
+    pub(super) batch: i64,
+    pub(super) next_offset: i64,
+    pub(super) outbox: Vec<u8>,
+}
+
+pub(super) fn run(
+    context: &LaneContext,
+    mut fence: Fence,
+    parked: &Parked,
+    committing: &Receiver<Arc<Work>>,
+    to_publish: &SyncSender<ToPublish>,
+) {
+    while let Ok(work) = committing.recv() {
+        fence.published = context.progress.published.load(Ordering::Relaxed);
+        let Some(committed) = commit(context, fence, &work) else { return };
+        fence = after_commit(fence, &committed);
+        context.progress.batch.store(fence.batch, Ordering::Relaxed);
+        context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
+        note_parked(parked, &work, &committed);
+        count(context, &work, &committed);
+        if committed.mails > 0 {
+            context.mail_committed.notify_one();
+        }
+        let Committed { batch, next_offset, outbox, .. } = committed;
+        if to_publish.send(ToPublish { batch, next_offset, outbox }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Commits one batch; `None` if the lane is to end.
+fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Committed> {
+    let mut attempt = 0;
+    let start = Instant::now();
+    loop {
+        if context.abandoned() {
+            return None;
+        }
+        match context.runtime.block_on(context.store.commit(&context.spec, &context.id, fence, work)) {
+            Ok(committed) => {
+                telemetry::step(&context.id.pipeline, "commit", start.elapsed());
+                if attempt > 0 {
+                    context.recovered();
+                }
+                return Some(committed);
+            }
+            Err(error @ store::Error::Fenced { .. }) => {
+                context.fence(&error);
+                return None;
+            }
+            Err(error) => {
+                if !context.back_off("commit", attempt, &error) {
+                    return None;
+                }
+                attempt += 1;
+            }
+        }
+    }
+}
+
+/// After a batch of parked records the next ones may be taken; after any, some may have been parked.
+fn note_parked(parked: &Parked, work: &Work, committed: &Committed) {
+    if let Some(due) = committed.parked_due_ms {
+        parked.due_ms.fetch_min(due, Ordering::Relaxed);
+    }
+    if matches!(work.origin, Origin::Parked(_)) {
+        // There may be more of them: look at once.
+        parked.due_ms.store(0, Ordering::Relaxed);
+        parked.in_flight.store(false, Ordering::Release);
+    }
+}
+
+fn count(context: &LaneContext, work: &Work, committed: &Committed) {
+    let pipeline = &*context.id.pipeline;
+    let records = work.batch.len() as u64;
+    let dead: u64 = committed.dead_letters.iter().map(|(_, count)| count).sum();
+    let worked = records.saturating_sub(dead + committed.parked + committed.duplicates);
+    telemetry::count(BATCHES, pipeline, None, 1);
+    for (outcome, count) in [
+        ("worked", worked),
+        ("dead-letter", dead),
+        ("parked", committed.parked),
+        ("duplicate", committed.duplicates),
+    ] {
+        telemetry::count(RECORDS, pipeline, Some(("outcome", outcome)), count);
+    }
+    for (table, rows) in context.spec.tables.iter().zip(&committed.rows) {
+        telemetry::count(ROWS, pipeline, Some(("table", &table.name)), *rows);
+    }
+    for (code, count) in &committed.dead_letters {
+        telemetry::count(DEAD_LETTERS, pipeline, Some(("code", code)), *count);
+    }
+    telemetry::count(MAILS, pipeline, None, committed.mails);
+    for run in &work.stages {
+        telemetry::count(GUEST_MICROSECONDS, pipeline, Some(("stage", &run.stage)), run.time_us);
+    }
+}

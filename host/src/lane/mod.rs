@@ -1,0 +1,281 @@
+//! A lane: the one worker of one source partition. `log.read → transform → store.commit → publish`, each step on a
+//! thread of its own, a batch handed from one to the next:
+//!
+//! ```text
+//!  reads, transforms  ──rendezvous──>  commits  ──queue of one──>  publishes
+//!  batch n+1                           batch n                     batch n-1
+//! ```
+//!
+//! So the next batch is transformed while the last one commits, and never more than two are between reading and the
+//! store (DESIGN.md D8); storing runs at most two batches ahead of publishing, as the commit's model has it. Batches
+//! are committed and published in order. No store connection is held while a guest runs.
+//!
+//! A lane ends by draining (what was read is finished, within `limits.drain_ms_max`) or by being abandoned (nothing
+//! more is written). Either way nothing is lost: what is not committed is read again by whoever comes next.
+
+mod commit;
+mod feed;
+mod publish;
+mod take_over;
+
+pub use take_over::{TakeOverError, Taken, take_over};
+
+use crate::log::{Log, Reader};
+use crate::record::LaneId;
+use crate::spec::Spec;
+use crate::store::{Fence, Store};
+use crate::transform::Chain;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// What a lane works with, shared by its threads.
+pub struct LaneContext {
+    /// The lane.
+    pub id: LaneId,
+    /// The pipeline's spec.
+    pub spec: Arc<Spec>,
+    /// Where effects go.
+    pub store: Arc<dyn Store>,
+    /// Where records come from.
+    pub log: Arc<dyn Log>,
+    /// Where waiting for the store is done.
+    pub runtime: Handle,
+    /// Guest calls that may run at once.
+    pub slots: Arc<GuestSlots>,
+    /// Told when mails were committed.
+    pub mail_committed: Arc<Notify>,
+    /// How the lane is doing.
+    pub progress: Progress,
+    control: Control,
+}
+
+/// How a lane is doing, for people and tests.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The last committed batch.
+    pub batch: AtomicI64,
+    /// The next offset to read.
+    pub next_offset: AtomicI64,
+    /// The last published batch.
+    pub published: AtomicI64,
+    /// What is being repeated, and why; `None` if all is well.
+    pub trouble: Mutex<Option<String>>,
+    /// Whether another host has taken the lane over.
+    pub fenced: AtomicBool,
+}
+
+/// Tells a lane's threads to end.
+#[derive(Default)]
+struct Control {
+    drain: AtomicBool,
+    abandon: AtomicBool,
+    /// The threads that are still at work.
+    alive: Mutex<u32>,
+    ended: Condvar,
+}
+
+impl LaneContext {
+    /// A lane that is not at work yet.
+    #[allow(clippy::too_many_arguments, reason = "one call site, named alike")]
+    pub fn new(
+        id: LaneId,
+        spec: Arc<Spec>,
+        store: Arc<dyn Store>,
+        log: Arc<dyn Log>,
+        runtime: Handle,
+        slots: Arc<GuestSlots>,
+        mail_committed: Arc<Notify>,
+    ) -> Arc<Self> {
+        let (progress, control) = (Progress::default(), Control::default());
+        Arc::new(LaneContext { id, spec, store, log, runtime, slots, mail_committed, progress, control })
+    }
+
+    /// Ends what is being tried on this lane's behalf before it is at work.
+    pub fn let_go(&self) {
+        self.control.abandon.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to begin no further batch.
+    fn draining(&self) -> bool {
+        self.control.drain.load(Ordering::Relaxed) || self.abandoned()
+    }
+
+    /// Whether to write nothing more.
+    fn abandoned(&self) -> bool {
+        self.control.abandon.load(Ordering::Relaxed)
+    }
+
+    /// Gives the lane up: another host has it.
+    fn fence(&self, error: &dyn std::fmt::Display) {
+        tracing::warn!(lane = %self.id, %error, "the lane belongs to another host now; letting go");
+        *self.progress.trouble.lock() = Some(error.to_string());
+        self.progress.fenced.store(true, Ordering::Relaxed);
+        self.control.abandon.store(true, Ordering::Relaxed);
+    }
+
+    /// Says what goes wrong and is tried again, then waits: a little longer each time. Answers whether to go on.
+    fn back_off(&self, step: &'static str, attempt: u32, error: &dyn std::fmt::Display) -> bool {
+        crate::telemetry::count(crate::telemetry::RETRIES, &self.id.pipeline, Some(("step", step)), 1);
+        if attempt < 3 || attempt % 10 == 0 {
+            tracing::warn!(lane = %self.id, step, attempt, %error, "trying again");
+        }
+        *self.progress.trouble.lock() = Some(format!("{step}: {error}"));
+        let wait = Duration::from_millis(50_u64.saturating_mul(1 << attempt.min(6)).min(2_000));
+        let until = Instant::now() + wait;
+        while Instant::now() < until && !self.abandoned() {
+            std::thread::sleep(
+                Duration::from_millis(10).min(until.saturating_duration_since(Instant::now())),
+            );
+        }
+        !self.abandoned()
+    }
+
+    fn recovered(&self) {
+        *self.progress.trouble.lock() = None;
+    }
+}
+
+/// A lane at work.
+pub struct Lane {
+    context: Arc<LaneContext>,
+}
+
+impl Lane {
+    /// Starts a lane that was taken over.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn start(
+        context: Arc<LaneContext>,
+        taken: Taken,
+        chain: Chain,
+        reader: Box<dyn Reader>,
+    ) -> std::io::Result<Self> {
+        let Taken { fence, publisher } = taken;
+        context.progress.batch.store(fence.batch, Ordering::Relaxed);
+        context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
+        context.progress.published.store(fence.published, Ordering::Relaxed);
+        let (to_commit, committing) = std::sync::mpsc::sync_channel(0);
+        let (to_publish, publishing) = std::sync::mpsc::sync_channel(1);
+        let parked = Arc::new(feed::Parked::default());
+        let (feed_context, feed_parked) = (context.clone(), parked.clone());
+        thread(&context, "feed", move || feed::run(&feed_context, reader, chain, &feed_parked, &to_commit))?;
+        let commit_context = context.clone();
+        thread(&context, "commit", move || {
+            commit::run(&commit_context, fence, &parked, &committing, &to_publish)
+        })?;
+        let publish_context = context.clone();
+        thread(&context, "publish", move || publish::run(&publish_context, fence, publisher, &publishing))?;
+        Ok(Lane { context })
+    }
+
+    /// How the lane is doing.
+    pub fn progress(&self) -> &Progress {
+        &self.context.progress
+    }
+
+    /// Tells the lane to finish what it has read; [`Lane::join`] waits for it.
+    pub fn drain(&self) {
+        self.context.control.drain.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the lane to write nothing more.
+    pub fn abandon(&self) {
+        self.context.control.abandon.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the lane's threads to end; abandons the lane at the deadline. Answers whether all was finished.
+    pub fn join(&self, deadline: Instant) -> bool {
+        let control = &self.context.control;
+        let mut alive = control.alive.lock();
+        while *alive > 0 {
+            if control.ended.wait_until(&mut alive, deadline).timed_out() {
+                if control.abandon.swap(true, Ordering::Relaxed) {
+                    return false;
+                }
+                tracing::warn!(lane = %self.context.id, "the lane did not finish in time and is abandoned");
+                // Every loop looks at the flag within a few seconds; what is in the database's hands is fenced.
+                let last = Instant::now() + Duration::from_secs(5);
+                while *alive > 0 && !control.ended.wait_until(&mut alive, last).timed_out() {}
+                return false;
+            }
+        }
+        !self.context.abandoned()
+    }
+}
+
+/// Runs one of the lane's threads, and counts it.
+fn thread(
+    context: &Arc<LaneContext>,
+    step: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    /// Counts down also when the thread panics.
+    struct Alive(Arc<LaneContext>);
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.control.abandon.store(true, Ordering::Relaxed);
+            }
+            *self.0.control.alive.lock() -= 1;
+            self.0.control.ended.notify_all();
+        }
+    }
+    *context.control.alive.lock() += 1;
+    let alive = Alive(context.clone());
+    let name = format!("{step}-{}-{}", context.id.topic, context.id.partition);
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _alive = alive;
+        work();
+    })?;
+    Ok(())
+}
+
+/// Bounds the guest calls that run at once, over all lanes and pipelines of the process: more than there are cores
+/// would only make each of them slower, and their time limits with it.
+pub struct GuestSlots {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl GuestSlots {
+    /// So many calls at once.
+    pub fn new(slots: usize) -> Self {
+        GuestSlots { free: Mutex::new(slots.max(1)), freed: Condvar::new() }
+    }
+
+    /// Waits for a slot and runs the call in it.
+    fn run<T>(&self, call: impl FnOnce() -> T) -> T {
+        struct Slot<'a>(&'a GuestSlots);
+        impl Drop for Slot<'_> {
+            fn drop(&mut self) {
+                *self.0.free.lock() += 1;
+                self.0.freed.notify_one();
+            }
+        }
+        {
+            let mut free = self.free.lock();
+            while *free == 0 {
+                self.freed.wait(&mut free);
+            }
+            *free -= 1;
+        }
+        let _slot = Slot(self);
+        call()
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What the fence becomes after a commit.
+fn after_commit(fence: Fence, committed: &crate::store::Committed) -> Fence {
+    Fence { batch: committed.batch, next_offset: committed.next_offset, ..fence }
+}

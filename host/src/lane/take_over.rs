@@ -1,0 +1,140 @@
+//! Taking a lane over, in the order that makes it safe (DESIGN.md D4): raise the owner's epoch in the store (the
+//! fence); open the publisher (which ends the predecessor's open transaction and fences it); only then read the
+//! group's offset; publish what lies between the two ledgers, together with the group's offset, also where nothing
+//! lies between; read on.
+
+use super::LaneContext;
+use crate::log::{self, Publisher};
+use crate::publish::ledgers::{self, Contradiction};
+use crate::store::{self, Fence, LaneState};
+use std::sync::atomic::Ordering;
+
+/// A lane that is ours: its fence, and its open publisher.
+pub struct Taken {
+    /// Where it stands.
+    pub fence: Fence,
+    /// Its publisher.
+    pub publisher: Box<dyn Publisher>,
+}
+
+/// Why a lane could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeOverError {
+    /// The ledgers contradict each other: the pipeline stops.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+    /// Another host took it over meanwhile, or this one is stopping.
+    #[error("the lane was let go")]
+    LetGo,
+}
+
+/// Takes the lane over; repeats what fails for the moment until it is told to let go.
+///
+/// # Errors
+/// [`TakeOverError`].
+pub fn take_over(context: &LaneContext) -> Result<Taken, TakeOverError> {
+    let mut publisher = context.log.publisher(&context.id, context.spec.publishes());
+    let state =
+        persist(context, "take over", || context.runtime.block_on(context.store.take_over(&context.id)))?;
+    let mut attempt = 0;
+    loop {
+        match reconcile(context, &state, publisher.as_mut()) {
+            Ok(fence) => {
+                context.recovered();
+                return Ok(Taken { fence, publisher });
+            }
+            Err(Failed::Contradiction(contradiction)) => return Err(contradiction.into()),
+            Err(Failed::Fenced(error)) => {
+                context.fence(&error);
+                return Err(TakeOverError::LetGo);
+            }
+            Err(Failed::Passing(error)) => {
+                if context.draining() || !context.back_off("take over", attempt, &error) {
+                    return Err(TakeOverError::LetGo);
+                }
+                attempt += 1;
+            }
+        }
+    }
+}
+
+/// How one attempt ended.
+enum Failed {
+    Contradiction(Contradiction),
+    Fenced(String),
+    Passing(String),
+}
+
+impl From<store::Error> for Failed {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Fenced { .. } => Failed::Fenced(error.to_string()),
+            error => Failed::Passing(error.to_string()),
+        }
+    }
+}
+
+impl From<log::Error> for Failed {
+    // A publisher that is fenced here: somebody opened a newer one. Whether the lane is still ours, the store's
+    // epoch tells at the next attempt.
+    fn from(error: log::Error) -> Self {
+        Failed::Passing(error.to_string())
+    }
+}
+
+fn reconcile(
+    context: &LaneContext,
+    taken: &LaneState,
+    publisher: &mut dyn Publisher,
+) -> Result<Fence, Failed> {
+    let id = &context.id;
+    let group = publisher.open()?;
+    let state = context.runtime.block_on(context.store.lane(id))?.unwrap_or_else(|| taken.clone());
+    if state.epoch != taken.epoch {
+        return Err(Failed::Fenced(format!("{id}: epoch {} was followed by {}", taken.epoch, state.epoch)));
+    }
+    let outbox = context.runtime.block_on(context.store.outbox(id, state.published))?;
+    let bounds = context.runtime.block_on(context.log.bounds(&id.topic, id.partition))?;
+    let agreement = ledgers::compare(id, &state, &outbox, &group, bounds, context.spec.source.start)
+        .map_err(Failed::Contradiction)?;
+    if agreement.new {
+        context.runtime.block_on(context.store.begin_at(id, state.epoch, agreement.next_offset))?;
+    }
+    let values: Vec<&[u8]> = outbox
+        .iter()
+        .filter(|entry| entry.batch > agreement.published)
+        .map(|entry| entry.value.as_slice())
+        .collect();
+    if !values.is_empty() {
+        tracing::info!(lane = %id, batches = values.len(), "publishing again what the last owner may not have");
+    }
+    publisher.publish(state.batch, agreement.next_offset, &values)?;
+    context.runtime.block_on(context.store.mark_published(id, state.epoch, state.batch))?;
+    context.progress.published.store(state.batch, Ordering::Relaxed);
+    Ok(Fence {
+        epoch: state.epoch,
+        batch: state.batch,
+        next_offset: agreement.next_offset,
+        published: state.batch,
+    })
+}
+
+/// Repeats a store call until it succeeds or the lane is to end.
+fn persist<T>(
+    context: &LaneContext,
+    step: &'static str,
+    call: impl Fn() -> Result<T, store::Error>,
+) -> Result<T, TakeOverError> {
+    let mut attempt = 0;
+    loop {
+        match call() {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                if context.draining() || !context.back_off(step, attempt, &error) {
+                    return Err(TakeOverError::LetGo);
+                }
+                attempt += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Connection, metadata, topics, and the group's ledger: what the Kafka log needs beside producing and consuming.
+//! All calls block.
+
+use super::super::{Error, GroupLedger, NewTopic, ledger_batch};
+use super::KAFKA;
+use crate::record::LaneId;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as AdminTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long one call to the cluster may take.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects to a cluster; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Client {
+    bootstrap: Arc<str>,
+    admin: Arc<AdminClient<DefaultClientContext>>,
+    metadata: Arc<BaseConsumer>,
+}
+
+/// An error that says to try again.
+pub(super) fn unavailable(doing: String, error: &dyn Display) -> Error {
+    Error::Unavailable { log: KAFKA, doing, message: error.to_string() }
+}
+
+impl Client {
+    pub(super) fn new(bootstrap: &str) -> Result<Self, Error> {
+        let unfit = |error| Error::Unfit(format!("Kafka client: {error}"));
+        let config = base_config(bootstrap);
+        Ok(Client {
+            bootstrap: Arc::from(bootstrap),
+            admin: Arc::new(config.create().map_err(unfit)?),
+            metadata: Arc::new(config.create().map_err(unfit)?),
+        })
+    }
+
+    /// The settings that all clients share.
+    pub(super) fn config(&self) -> ClientConfig {
+        base_config(&self.bootstrap)
+    }
+
+    pub(super) fn topics(&self) -> Result<Vec<String>, Error> {
+        let metadata = self
+            .metadata
+            .fetch_metadata(None, TIMEOUT)
+            .map_err(|error| unavailable("listing topics".to_owned(), &error))?;
+        let mut topics: Vec<String> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
+        topics.retain(|topic| {
+            !topic.starts_with("__consumer_offsets") && !topic.starts_with("__transaction_state")
+        });
+        topics.sort();
+        Ok(topics)
+    }
+
+    pub(super) fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
+        let metadata = self
+            .metadata
+            .fetch_metadata(Some(topic), TIMEOUT)
+            .map_err(|error| unavailable(format!("asking for topic {topic}"), &error))?;
+        let known = metadata.topics().iter().find(|known| known.name() == topic && known.error().is_none());
+        Ok(known.map(|known| i32::try_from(known.partitions().len()).unwrap_or(i32::MAX)).filter(|n| *n > 0))
+    }
+
+    pub(super) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        self.metadata
+            .fetch_watermarks(topic, partition, TIMEOUT)
+            .map_err(|error| unavailable(format!("asking for the bounds of {topic}/{partition}"), &error))
+    }
+
+    /// Makes topics; those that are there already are left as they are.
+    pub(super) fn create_topics(&self, topics: &[NewTopic]) -> Result<(), Error> {
+        let new: Vec<AdminTopic<'_>> = topics
+            .iter()
+            .map(|topic| {
+                AdminTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(topic.replication))
+            })
+            .collect();
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        let doing = || format!("creating topics {}", names.join(", "));
+        let results = futures::executor::block_on(self.admin.create_topics(&new, &options))
+            .map_err(|error| unavailable(doing(), &error))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(unavailable(format!("creating topic {topic}"), &code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the group remembers; waits for open transactions to end (`read_committed`).
+    pub(super) fn group_ledger(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
+        let doing = || format!("reading the group's offset of {lane}");
+        let consumer: BaseConsumer = self
+            .config()
+            .set("group.id", &*lane.pipeline)
+            .set("enable.auto.commit", "false")
+            .create()
+            .map_err(|error| unavailable(doing(), &error))?;
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition(&lane.topic, lane.partition);
+        let found =
+            consumer.committed_offsets(wanted, TIMEOUT).map_err(|error| unavailable(doing(), &error))?;
+        let Some(element) = found.find_partition(&lane.topic, lane.partition) else {
+            return Ok(GroupLedger::default());
+        };
+        element.error().map_err(|error| unavailable(doing(), &error))?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => {
+                GroupLedger { next_offset: Some(offset), batch: ledger_batch(element.metadata()) }
+            }
+            _ => GroupLedger::default(),
+        })
+    }
+}
+
+fn base_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", concat!("gristmill-", env!("CARGO_PKG_VERSION")))
+        .set("allow.auto.create.topics", "false")
+        .set("isolation.level", "read_committed")
+        .set("socket.keepalive.enable", "true")
+        // A broker that is away for a moment is asked again soon.
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "60000");
+    config
+}

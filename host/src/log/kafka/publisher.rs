@@ -1,0 +1,274 @@
+//! Publishing one lane's batches to Kafka: a transaction that carries the messages and the group's offset.
+//!
+//! After any error the producer is thrown away: librdkafka knows only the first version of the transaction
+//! protocol, in which a timed-out end leaves it open whether the transaction ended. The next [`Publisher::open`]
+//! makes a new one, whose `init_transactions` ends what is open and fences the old one; the group's offset tells
+//! whether the transaction had ended.
+
+use super::super::{Error, GroupLedger, NewTopic, Publisher, ledger_metadata};
+use super::client::{Client, TIMEOUT, unavailable};
+use super::source::SourceConsumer;
+use crate::publish::outbox::{self, Outgoing};
+use crate::record::LaneId;
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How long all messages of one transaction may take to be acknowledged.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pipeline's consumer, whose place in the group is sent along.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) sources: Arc<Mutex<HashMap<String, Weak<SourceConsumer>>>>,
+    pub(super) client: Client,
+}
+
+impl Source {
+    fn consumer(&self, lane: &LaneId) -> Result<Arc<SourceConsumer>, Error> {
+        let consumer = self.sources.lock().get(&*lane.pipeline).and_then(Weak::upgrade);
+        consumer
+            .ok_or_else(|| unavailable(format!("publishing {lane}"), &"the pipeline's consumer has ended"))
+    }
+
+    fn group(&self, lane: &LaneId) -> Result<ConsumerGroupMetadata, Error> {
+        let metadata = self.consumer(lane)?.group_metadata();
+        metadata.ok_or_else(|| unavailable(format!("publishing {lane}"), &"the consumer has no group"))
+    }
+}
+
+fn group_offset(lane: &LaneId, batch: i64, next_offset: i64) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    let mut element = list.add_partition(&lane.topic, lane.partition);
+    element.set_offset(Offset::Offset(next_offset))?;
+    element.set_metadata(ledger_metadata(batch));
+    Ok(list)
+}
+
+/// For pipelines without outputs: the group's offset is moved plainly, as a hint for tools that show lag.
+pub(super) struct Plain {
+    source: Source,
+    lane: LaneId,
+}
+
+impl Plain {
+    pub(super) fn new(source: Source, lane: LaneId) -> Self {
+        Plain { source, lane }
+    }
+}
+
+impl Publisher for Plain {
+    fn open(&mut self) -> Result<GroupLedger, Error> {
+        self.source.client.group_ledger(&self.lane)
+    }
+
+    fn publish(&mut self, batch: i64, next_offset: i64, _outbox: &[&[u8]]) -> Result<(), Error> {
+        let consumer = self.source.consumer(&self.lane)?;
+        let moved = group_offset(&self.lane, batch, next_offset)
+            .and_then(|list| consumer.commit(&list, CommitMode::Async));
+        if let Err(error) = moved {
+            tracing::debug!(lane = %self.lane, %error, "the group's offset was not moved");
+        }
+        Ok(())
+    }
+}
+
+/// Remembers the first message that could not be delivered.
+#[derive(Default)]
+struct Deliveries(Mutex<Option<KafkaError>>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.lock().get_or_insert(error.clone());
+        }
+    }
+}
+
+/// A lane's transactional producer.
+pub(super) struct Transactional {
+    source: Source,
+    lane: LaneId,
+    producer: Option<BaseProducer<Deliveries>>,
+    /// Topics that are known to be there.
+    topics: HashSet<String>,
+}
+
+impl Transactional {
+    pub(super) fn new(source: Source, lane: LaneId) -> Self {
+        Transactional { source, lane, producer: None, topics: HashSet::new() }
+    }
+
+    fn doing(&self, step: &str) -> String {
+        format!("{step} of {}", self.lane)
+    }
+
+    fn failed(&self, step: &str, error: &KafkaError) -> Error {
+        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+        let code = match error {
+            KafkaError::Transaction(error) => Some(error.code()),
+            error => error.rdkafka_error_code(),
+        };
+        match code {
+            Some(Fenced | ProducerFenced | InvalidProducerEpoch) => {
+                Error::Fenced { doing: self.doing(step), message: error.to_string() }
+            }
+            _ => unavailable(self.doing(step), error),
+        }
+    }
+
+    /// Makes the topics that are not there yet.
+    fn ensure_topics(&mut self, topics: &[NewTopic]) -> Result<(), Error> {
+        let unknown: Vec<NewTopic> =
+            topics.iter().filter(|topic| !self.topics.contains(&topic.name)).cloned().collect();
+        let mut missing = Vec::new();
+        for topic in unknown {
+            match self.source.client.partitions(&topic.name)? {
+                Some(_) => {
+                    self.topics.insert(topic.name);
+                }
+                None => missing.push(topic),
+            }
+        }
+        if !missing.is_empty() {
+            self.source.client.create_topics(&missing)?;
+            self.topics.extend(missing.into_iter().map(|topic| topic.name));
+        }
+        Ok(())
+    }
+
+    fn transaction(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        batch: i64,
+        next_offset: i64,
+        outbox: &[outbox::Outbox<'_>],
+    ) -> Result<(), Error> {
+        producer.begin_transaction().map_err(|error| self.failed("beginning the transaction", &error))?;
+        for outbox in outbox {
+            for message in &outbox.messages {
+                if let Some(topic) = outbox.topics.get(message.topic) {
+                    self.send(producer, &topic.name, message)?;
+                }
+            }
+        }
+        self.wait_for_deliveries(producer)?;
+        crate::crash::point("publish.produced");
+        let group = self.source.group(&self.lane)?;
+        let offset = group_offset(&self.lane, batch, next_offset)
+            .map_err(|error| self.failed("writing the group's offset", &error))?;
+        producer
+            .send_offsets_to_transaction(&offset, &group, TIMEOUT)
+            .map_err(|error| self.failed("adding the group's offset to the transaction", &error))?;
+        producer
+            .commit_transaction(TIMEOUT)
+            .map_err(|error| self.failed("committing the transaction", &error))?;
+        crate::crash::point("publish.ended");
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        producer: &BaseProducer<Deliveries>,
+        topic: &str,
+        message: &Outgoing<'_>,
+    ) -> Result<(), Error> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).timestamp(message.timestamp_ms);
+        record.key = message.key;
+        record.payload = message.value;
+        if !message.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(message.headers.len());
+            record.headers = Some(
+                message
+                    .headers
+                    .iter()
+                    .fold(headers, |out, (key, value)| out.insert(Header { key, value: *value })),
+            );
+        }
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        loop {
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    producer.poll(Duration::from_millis(5));
+                }
+                Err((error, _)) => return Err(self.failed(&format!("producing to topic {topic}"), &error)),
+            }
+        }
+    }
+
+    /// Short polls until nothing is in flight: `flush` waits in slices of 100 ms (DESIGN.md §5).
+    fn wait_for_deliveries(&self, producer: &BaseProducer<Deliveries>) -> Result<(), Error> {
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        while producer.in_flight_count() > 0 {
+            producer.poll(Duration::from_millis(1));
+            if Instant::now() > deadline {
+                return Err(unavailable(self.doing("producing the messages"), &"not acknowledged in time"));
+            }
+        }
+        producer.poll(Duration::ZERO);
+        match producer.context().0.lock().take() {
+            Some(error) => Err(self.failed("producing the messages", &error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Publisher for Transactional {
+    fn open(&mut self) -> Result<GroupLedger, Error> {
+        self.producer = None;
+        let producer: BaseProducer<Deliveries> = self
+            .source
+            .client
+            .config()
+            .set(
+                "transactional.id",
+                format!("gristmill.{}.{}.{}", self.lane.pipeline, self.lane.topic, self.lane.partition),
+            )
+            .set("partitioner", "murmur2_random")
+            .set("transaction.timeout.ms", "30000")
+            .set("linger.ms", "1")
+            .set("message.timeout.ms", "25000")
+            .set("message.max.bytes", "67108864")
+            .set("queue.buffering.max.kbytes", "131072")
+            .create_with_context(Deliveries::default())
+            .map_err(|error| Error::Unfit(format!("Kafka producer: {error}")))?;
+        producer.init_transactions(TIMEOUT).map_err(|error| self.failed("opening the publisher", &error))?;
+        // Only now is the group's offset stable: the predecessor's transaction has ended.
+        let ledger = self.source.client.group_ledger(&self.lane)?;
+        self.producer = Some(producer);
+        Ok(ledger)
+    }
+
+    fn publish(&mut self, batch: i64, next_offset: i64, outbox: &[&[u8]]) -> Result<(), Error> {
+        let decoded: Result<Vec<_>, _> = outbox.iter().map(|value| outbox::decode(value)).collect();
+        let decoded =
+            decoded.map_err(|error| Error::Unfit(format!("{}: {error}", self.doing("publishing"))))?;
+        for outbox in &decoded {
+            self.ensure_topics(&outbox.topics)?;
+        }
+        // Taken out: only a transaction that went well puts the producer back.
+        let Some(producer) = self.producer.take() else {
+            return Err(unavailable(self.doing("publishing"), &"the publisher is not open"));
+        };
+        let result = self.transaction(&producer, batch, next_offset, &decoded);
+        if result.is_ok() {
+            self.producer = Some(producer);
+        }
+        result
+    }
+}

@@ -1,0 +1,334 @@
+//! A pipeline at work on this host: its source's partitions come and go, and each one has a lane while it is here.
+//! The only module that knows every part.
+
+use crate::lane::{GuestSlots, Lane, LaneContext, TakeOverError, Taken, take_over};
+use crate::log::{Log, PartitionEvents, Reader};
+use crate::record::LaneId;
+use crate::spec::Spec;
+use crate::store::Store;
+use crate::telemetry;
+use crate::transform::{Chain, Pipeline as Transform};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How long a lane that was fenced may stay assigned before the pipeline joins its group anew: by then the log has
+/// told a host that has really lost the partition.
+const FENCED_MAX: Duration = Duration::from_secs(15);
+/// How long to wait before the source is opened again after it ended by an error.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// What a pipeline works with.
+pub struct Parts {
+    /// Its spec.
+    pub spec: Arc<Spec>,
+    /// Its stages, compiled and checked.
+    pub transform: Transform,
+    /// Where records come from and messages go.
+    pub log: Arc<dyn Log>,
+    /// Where effects become facts.
+    pub store: Arc<dyn Store>,
+    /// Where waiting is done.
+    pub runtime: Handle,
+    /// Guest calls that may run at once.
+    pub slots: Arc<GuestSlots>,
+    /// Told when mails were committed.
+    pub mail_committed: Arc<Notify>,
+}
+
+/// What a pipeline is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It has not joined its group yet.
+    #[default]
+    Starting,
+    /// It is in its group, with partitions or standing by.
+    Running,
+    /// It stopped: an operator must decide.
+    Stopped(String),
+}
+
+/// One lane, as a person sees it.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    /// The partition.
+    pub partition: i32,
+    /// The last committed batch.
+    pub batch: i64,
+    /// The last published batch.
+    pub published: i64,
+    /// The next offset to read.
+    pub next_offset: i64,
+    /// Records between that and the log's end; absent if the log did not answer.
+    pub lag: Option<i64>,
+    /// What is being repeated, and why.
+    pub trouble: Option<String>,
+}
+
+/// A pipeline at work.
+pub struct Pipeline {
+    parts: Parts,
+    lanes: Mutex<BTreeMap<i32, Slot>>,
+    state: Mutex<State>,
+    /// Ends the pipeline.
+    stop: CancellationToken,
+    /// Ends the present run of the source, to join the group anew.
+    rejoin: Mutex<CancellationToken>,
+}
+
+/// A partition that is ours: taken over, then at work.
+enum Slot {
+    Taken(Arc<LaneContext>, Taken),
+    Working(Lane),
+}
+
+impl Pipeline {
+    /// A pipeline that does not work yet.
+    pub fn new(parts: Parts, stop: CancellationToken) -> Arc<Self> {
+        let rejoin = Mutex::new(stop.child_token());
+        Arc::new(Pipeline { parts, lanes: Mutex::default(), state: Mutex::default(), stop, rejoin })
+    }
+
+    /// The pipeline's spec.
+    pub fn spec(&self) -> &Arc<Spec> {
+        &self.parts.spec
+    }
+
+    /// The pipeline's stages.
+    pub fn transform(&self) -> &Transform {
+        &self.parts.transform
+    }
+
+    /// What the pipeline is doing.
+    pub fn state(&self) -> State {
+        self.state.lock().clone()
+    }
+
+    /// Works until it is told to stop, or must: an operator's decision is needed then, and the error says which.
+    /// Blocking, on a thread of its own.
+    ///
+    /// # Errors
+    /// Why it stopped by itself.
+    pub fn run(self: &Arc<Self>) -> Result<(), String> {
+        while !self.stop.is_cancelled() {
+            let round = self.stop.child_token();
+            *self.rejoin.lock() = round.clone();
+            let watcher = self.watch(round.clone());
+            let events = Arc::new(Events(self.clone()));
+            let ended = self.parts.log.run_source(self.spec(), events, round.clone());
+            round.cancel();
+            watcher.abort();
+            if let State::Stopped(why) = self.state() {
+                return Err(why);
+            }
+            if let Err(error) = ended {
+                tracing::error!(pipeline = self.spec().name, %error, "the source ended; opening it again");
+                let until = Instant::now() + REOPEN;
+                while Instant::now() < until && !self.stop.is_cancelled() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins the group anew when a fenced lane stays with us, and keeps the lag's metric.
+    fn watch(self: &Arc<Self>, round: CancellationToken) -> tokio::task::JoinHandle<()> {
+        let pipeline = self.clone();
+        self.parts.runtime.spawn(async move {
+            let mut fenced_since: Option<Instant> = None;
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let fenced = pipeline.lanes.lock().values().any(|slot| match slot {
+                    Slot::Working(lane) => lane.progress().fenced.load(Ordering::Relaxed),
+                    Slot::Taken(..) => false,
+                });
+                fenced_since = if fenced { fenced_since.or(Some(Instant::now())) } else { None };
+                if fenced_since.is_some_and(|since| since.elapsed() > FENCED_MAX) {
+                    tracing::warn!(
+                        pipeline = pipeline.spec().name,
+                        "a fenced lane is still ours; joining the group anew"
+                    );
+                    round.cancel();
+                    return;
+                }
+                for lane in pipeline.lanes().await {
+                    if let Some(lag) = lane.lag {
+                        let lag = f64::from(i32::try_from(lag).unwrap_or(i32::MAX));
+                        telemetry::partition_gauge(
+                            telemetry::LAG,
+                            &pipeline.spec().name,
+                            lane.partition,
+                            lag,
+                        );
+                    }
+                }
+            }
+        })
+    }
+
+    /// The lanes of this host.
+    pub async fn lanes(&self) -> Vec<LaneView> {
+        let mut views: Vec<LaneView> =
+            self.lanes.lock().iter().map(|(partition, slot)| view(*partition, slot)).collect();
+        for view in &mut views {
+            let bounds = self.parts.log.bounds(&self.spec().source.topic, view.partition);
+            if let Ok(Ok((_, end))) = tokio::time::timeout(Duration::from_secs(2), bounds).await {
+                view.lag = Some((end - view.next_offset).max(0));
+            }
+        }
+        views
+    }
+
+    fn lane_context(&self, partition: i32) -> Arc<LaneContext> {
+        let parts = &self.parts;
+        let id = LaneId {
+            pipeline: Arc::from(parts.spec.name.as_str()),
+            topic: Arc::from(parts.spec.source.topic.as_str()),
+            partition,
+        };
+        LaneContext::new(
+            id,
+            parts.spec.clone(),
+            parts.store.clone(),
+            parts.log.clone(),
+            parts.runtime.clone(),
+            parts.slots.clone(),
+            parts.mail_committed.clone(),
+        )
+    }
+
+    /// Stops the pipeline for good: the others of this host go on.
+    fn halt(&self, why: String) {
+        tracing::error!(pipeline = self.spec().name, "stopped: {why}");
+        *self.state.lock() = State::Stopped(why);
+        self.rejoin.lock().cancel();
+        self.stop.cancel();
+    }
+
+    /// Takes lanes out of the map and ends them.
+    fn end(&self, partitions: &[i32], drain: bool) {
+        let lanes: Vec<Lane> = {
+            let mut lanes = self.lanes.lock();
+            let taken = partitions.iter().filter_map(|partition| lanes.remove(partition));
+            taken.filter_map(|slot| if let Slot::Working(lane) = slot { Some(lane) } else { None }).collect()
+        };
+        for lane in &lanes {
+            if drain { lane.drain() } else { lane.abandon() }
+        }
+        let deadline = Instant::now() + Duration::from_millis(self.spec().limits.drain_ms_max);
+        for lane in &lanes {
+            lane.join(deadline);
+        }
+        self.count_lanes();
+    }
+
+    fn count_lanes(&self) {
+        let lanes = f64::from(u32::try_from(self.lanes.lock().len()).unwrap_or(u32::MAX));
+        metrics::gauge!(telemetry::LANES, "pipeline" => self.spec().name.clone()).set(lanes);
+    }
+}
+
+fn view(partition: i32, slot: &Slot) -> LaneView {
+    match slot {
+        Slot::Taken(_, taken) => LaneView {
+            partition,
+            batch: taken.fence.batch,
+            published: taken.fence.published,
+            next_offset: taken.fence.next_offset,
+            lag: None,
+            trouble: None,
+        },
+        Slot::Working(lane) => {
+            let progress = lane.progress();
+            LaneView {
+                partition,
+                batch: progress.batch.load(Ordering::Relaxed),
+                published: progress.published.load(Ordering::Relaxed),
+                next_offset: progress.next_offset.load(Ordering::Relaxed),
+                lag: None,
+                trouble: progress.trouble.lock().clone(),
+            }
+        }
+    }
+}
+
+/// What the log calls.
+struct Events(Arc<Pipeline>);
+
+impl PartitionEvents for Events {
+    fn assigned(&self, partitions: &[i32]) -> Vec<(i32, i64)> {
+        let pipeline = &self.0;
+        {
+            // In the group; whether there is a partition for this host is the group's matter.
+            let mut state = pipeline.state.lock();
+            if *state == State::Starting {
+                *state = State::Running;
+            }
+        }
+        let contexts: Vec<Arc<LaneContext>> =
+            partitions.iter().map(|partition| pipeline.lane_context(*partition)).collect();
+        // Side by side: one after the other, 64 publishers would take seconds to open.
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                contexts.iter().map(|context| scope.spawn(move || pipeline.take_over(context))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or(Err(TakeOverError::LetGo))).collect()
+        });
+        let mut starts = Vec::new();
+        for (context, taken) in contexts.into_iter().zip(taken) {
+            let partition = context.id.partition;
+            match taken {
+                Ok(taken) => {
+                    starts.push((partition, taken.fence.next_offset));
+                    pipeline.lanes.lock().insert(partition, Slot::Taken(context, taken));
+                }
+                Err(TakeOverError::Contradiction(contradiction)) => pipeline.halt(contradiction.to_string()),
+                Err(TakeOverError::LetGo) => {}
+            }
+        }
+        starts
+    }
+
+    fn started(&self, partition: i32, reader: Box<dyn Reader>) {
+        let pipeline = &self.0;
+        let Some(Slot::Taken(context, taken)) = pipeline.lanes.lock().remove(&partition) else { return };
+        let chain = Chain::new(&pipeline.parts.transform);
+        match Lane::start(context, taken, chain, reader) {
+            Ok(lane) => {
+                pipeline.lanes.lock().insert(partition, Slot::Working(lane));
+            }
+            Err(error) => pipeline.halt(format!("no thread for the lane of partition {partition}: {error}")),
+        }
+        pipeline.count_lanes();
+    }
+
+    fn revoked(&self, partitions: &[i32]) {
+        self.0.end(partitions, true);
+    }
+
+    fn lost(&self, partitions: &[i32]) {
+        self.0.end(partitions, false);
+    }
+}
+
+impl Pipeline {
+    /// Takes one lane over, unless the pipeline is told to stop meanwhile.
+    fn take_over(&self, context: &Arc<LaneContext>) -> Result<Taken, TakeOverError> {
+        let (done, watched) = (CancellationToken::new(), context.clone());
+        let (stop, over) = (self.rejoin.lock().clone(), done.clone());
+        self.parts.runtime.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => watched.let_go(),
+                () = over.cancelled() => {}
+            }
+        });
+        let taken = take_over(context);
+        done.cancel();
+        taken
+    }
+}

@@ -1,0 +1,145 @@
+//! Finding the record that makes a guest fail: the batch is cut in halves until that record stands alone; it runs
+//! once more in a fresh instance, and only if it fails again is it refused. The halves are batches of their own,
+//! worked through in order.
+//!
+//! The limit on time is shortened while a culprit is looked for: a part of a batch that has timed out gets what its
+//! records need by experience, many times over, and at least [`SEARCH_MIN`]. A part that is cut off wrongly is only
+//! cut in halves once more; a record alone always gets the full time. So a record that loops costs a few full limits
+//! and not one for each halving.
+
+use super::check::Checked;
+use super::error::Fault;
+use super::instance::{Instance, Stage};
+use crate::record::Batch;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// The least time that a part of a batch gets in a search.
+const SEARCH_MIN: Duration = Duration::from_millis(50);
+/// How many times what its records need by experience a part gets in a search.
+const SEARCH_FACTOR: u32 = 20;
+
+/// One lane's one stage: the stage and its live instance.
+pub(super) struct StageWorker {
+    pub(super) stage: Stage,
+    instance: Option<Instance>,
+    /// Time per record by experience, of calls that ended well.
+    per_record: Duration,
+}
+
+/// What a stage made of a batch.
+#[derive(Default)]
+pub(super) struct Worked {
+    /// The effects of each part that went through, with the index of the part's first record.
+    pub(super) parts: Vec<(u32, Checked)>,
+    /// The records that make the guest fail.
+    pub(super) culprits: Vec<(u32, Fault)>,
+    /// Time in the guest.
+    pub(super) time: Duration,
+}
+
+impl StageWorker {
+    pub(super) fn new(stage: Stage) -> Self {
+        StageWorker { stage, instance: None, per_record: Duration::from_micros(20) }
+    }
+
+    /// Works a batch through; every record ends in a part or among the culprits.
+    ///
+    /// # Errors
+    /// The message of [`Fault::Unavailable`]: try the whole batch again later.
+    pub(super) fn work(&mut self, batch: &Batch) -> Result<Worked, String> {
+        let mut worked = Worked::default();
+        let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
+        match self.call(batch, full, &mut worked) {
+            Ok(checked) => worked.parts.push((0, checked)),
+            Err(Fault::Unavailable(message)) => return Err(message),
+            Err(fault) => {
+                tracing::debug!(place = %self.stage.place, records = batch.len(), %fault, "looking for the culprit");
+                self.search(batch, 0..batch.len(), fault, &mut worked)?;
+            }
+        }
+        Ok(worked)
+    }
+
+    /// Splits a part that has failed.
+    fn search(
+        &mut self,
+        batch: &Batch,
+        part: Range<usize>,
+        fault: Fault,
+        worked: &mut Worked,
+    ) -> Result<(), String> {
+        if part.len() <= 1 {
+            return self.last_chance(batch, part, fault, worked);
+        }
+        let middle = part.start + part.len() / 2;
+        for half in [part.start..middle, middle..part.end] {
+            let limit = self.search_limit(half.len());
+            match self.call(&batch.slice(half.clone()), limit, worked) {
+                Ok(checked) => worked.parts.push((index(half.start), checked)),
+                Err(Fault::Unavailable(message)) => return Err(message),
+                Err(fault) => self.search(batch, half, fault, worked)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that failed alone: once more, in a fresh instance and with all the time that a call may take.
+    fn last_chance(
+        &mut self,
+        batch: &Batch,
+        part: Range<usize>,
+        fault: Fault,
+        worked: &mut Worked,
+    ) -> Result<(), String> {
+        let start = index(part.start);
+        if part.is_empty() {
+            return Ok(());
+        }
+        self.instance = None;
+        let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
+        match self.call(&batch.slice(part), full, worked) {
+            Ok(checked) => {
+                tracing::warn!(place = %self.stage.place, %fault, "a record failed once and then went through");
+                worked.parts.push((start, checked));
+            }
+            Err(Fault::Unavailable(message)) => return Err(message),
+            Err(fault) => worked.culprits.push((start, fault)),
+        }
+        Ok(())
+    }
+
+    fn search_limit(&self, records: usize) -> Duration {
+        let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
+        let expected = self.per_record.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX));
+        expected.saturating_mul(SEARCH_FACTOR).max(SEARCH_MIN).min(full)
+    }
+
+    /// One call, in the live instance or in a new one.
+    fn call(&mut self, batch: &Batch, limit: Duration, worked: &mut Worked) -> Result<Checked, Fault> {
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.
+            None => Instance::new(&self.stage).map_err(Fault::Unavailable)?,
+        };
+        let start = Instant::now();
+        let result = instance.apply(&self.stage, batch, limit);
+        let took = start.elapsed();
+        worked.time += took;
+        match &result {
+            Ok(_) => {
+                let records = u32::try_from(batch.len().max(1)).unwrap_or(u32::MAX);
+                // A moving average: one slow call does not make the next search slow.
+                self.per_record = (self.per_record * 7 + took / records) / 8;
+                self.instance = Some(instance);
+            }
+            Err(fault) if fault.keeps_instance() => self.instance = Some(instance),
+            Err(_) => {}
+        }
+        result
+    }
+}
+
+fn index(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,197 @@
+//! A pipeline's stages, one after the other: what one sends to `next`, the one after it reads. Effects of all
+//! stages are gathered per record of the batch; a record that any stage refuses goes no further.
+
+use super::bisect::{StageWorker, Worked};
+use super::check::Checked;
+use super::engine::Engine;
+use super::error::Error;
+use super::instance::Stage;
+use super::module::Module;
+use crate::effect::{Effects, Failure, Mail, MessageValues, Messages, Verdict};
+use crate::lookup::{Lookups, Unavailable};
+use crate::record::{Batch, Blobs, Header, headers_at, present};
+use crate::spec::Spec;
+use crate::store::StageRun;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A pipeline's stages, compiled and checked: what the lanes' chains are made from.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+impl Pipeline {
+    /// Loads, compiles, configures and checks the modules of all stages.
+    ///
+    /// # Errors
+    /// The first stage that does not fit, and why.
+    pub fn load(engine: &Engine, spec: &Spec, lookups: &Arc<dyn Lookups>) -> Result<Self, Error> {
+        let mut stages = Vec::new();
+        for (index, declared) in spec.stages.iter().enumerate() {
+            let module = Module::load(engine, &declared.module, &spec.folder)?;
+            stages.push(Stage::prepare(module, spec, index, Some(lookups.clone()))?);
+        }
+        Ok(Pipeline { stages })
+    }
+}
+
+/// One lane's own instances of a pipeline's stages.
+pub struct Chain {
+    stages: Vec<StageWorker>,
+}
+
+/// What a stage reads: its records, and which record of the lane's batch each of them is.
+struct Input<'a> {
+    batch: Cow<'a, Batch>,
+    /// `None`: record n is record n of the lane's batch.
+    origins: Option<Vec<u32>>,
+    /// Whether every value is byte for byte that of its record of the lane's batch.
+    same_values: bool,
+}
+
+impl Input<'_> {
+    fn origin(&self, input: u32) -> u32 {
+        match &self.origins {
+            None => input,
+            Some(origins) => origins.get(input as usize).copied().unwrap_or(input),
+        }
+    }
+}
+
+impl Chain {
+    /// Instances are made at the first batch.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        Chain { stages: pipeline.stages.iter().cloned().map(StageWorker::new).collect() }
+    }
+
+    /// Takes a batch through all stages.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: a lookup's source cannot be reached; try the whole batch again later.
+    pub fn apply(&mut self, batch: &Batch) -> Result<(Effects, Vec<StageRun>), Unavailable> {
+        let mut effects = Effects::default();
+        let mut runs = Vec::with_capacity(self.stages.len());
+        let mut input = Input { batch: Cow::Borrowed(batch), origins: None, same_values: true };
+        for worker in &mut self.stages {
+            if input.batch.is_empty() {
+                break;
+            }
+            let stage = worker.stage.name.to_string();
+            let worked = worker
+                .work(&input.batch)
+                .map_err(|message| Unavailable { lookup: format!("of stage {stage}"), message })?;
+            runs.push(StageRun {
+                stage,
+                digest: worker.stage.module.digest.clone(),
+                records: u32::try_from(input.batch.len()).unwrap_or(u32::MAX),
+                time_us: u64::try_from(worked.time.as_micros()).unwrap_or(u64::MAX),
+            });
+            input = gather(worked, &worker.stage, input, &mut effects);
+        }
+        Ok((effects, runs))
+    }
+}
+
+/// Adds a stage's effects to the batch's, and makes the next stage's input.
+fn gather<'a>(worked: Worked, stage: &Stage, input: Input<'a>, effects: &mut Effects) -> Input<'a> {
+    let digest = &stage.module.digest;
+    for (culprit, fault) in worked.culprits {
+        let failure = Failure::one(Verdict::Reject, &stage.name, digest, fault.code(), fault.to_string());
+        effects.refuse(input.origin(culprit), failure);
+    }
+    let mut next = Vec::new();
+    for (start, checked) in worked.parts {
+        let Checked { rows, messages, next: forwarded, mails, failures } = checked;
+        let origin = |record: u32| input.origin(start + record);
+        for (record, verdict, faults) in failures {
+            let failure = Failure { verdict, stage: stage.name.to_string(), digest: digest.clone(), faults };
+            effects.refuse(origin(record), failure);
+        }
+        for mut rows in rows {
+            rows.records.iter_mut().for_each(|record| *record = origin(*record));
+            effects.rows.push(rows);
+        }
+        for mut messages in messages {
+            if messages.values == MessageValues::Same && !input.same_values {
+                messages.values = copied_values(&messages.records, start, &input.batch);
+            }
+            messages.records.iter_mut().for_each(|record| *record = origin(*record));
+            effects.messages.push(messages);
+        }
+        effects.mails.extend(mails.into_iter().map(|mail| Mail { record: origin(mail.record), ..mail }));
+        next.extend(forwarded.into_iter().map(|messages| (start, messages)));
+    }
+    next_input(input, next, effects)
+}
+
+/// The values of the messages' inputs, copied: for `same` where the input is not the lane's own batch.
+fn copied_values(inputs: &[u32], start: u32, batch: &Batch) -> MessageValues {
+    let mut values = Blobs::default();
+    for &input in inputs {
+        values.push(batch.values.get((start + input) as usize));
+    }
+    MessageValues::Each(values)
+}
+
+/// What the next stage reads: the messages to `next` of the records that are not refused, in the records' order.
+fn next_input<'a>(input: Input<'a>, next: Vec<(u32, Messages)>, effects: &Effects) -> Input<'a> {
+    if let ([(0, messages)], true) = (next.as_slice(), effects.failures.is_empty()) {
+        if is_whole(messages, input.batch.len()) {
+            return input;
+        }
+    }
+    let mut batch = Batch::new(&input.batch.topic, input.batch.partition);
+    let mut origins = Vec::new();
+    let same_values =
+        input.same_values && next.iter().all(|(_, messages)| messages.values == MessageValues::Same);
+    let mut order: Vec<(u32, usize, usize)> = Vec::new();
+    for (list, (start, messages)) in next.iter().enumerate() {
+        order
+            .extend(messages.records.iter().enumerate().map(|(index, record)| (start + record, list, index)));
+    }
+    if next.len() > 1 {
+        order.sort_unstable();
+    }
+    for (record, list, index) in order {
+        let origin = input.origin(record);
+        if effects.failures.contains_key(&origin) {
+            continue;
+        }
+        if let Some((_, messages)) = next.get(list) {
+            push_forwarded(&mut batch, &input.batch, record as usize, messages, index);
+            origins.push(origin);
+        }
+    }
+    Input { batch: Cow::Owned(batch), origins: Some(origins), same_values }
+}
+
+/// Whether the messages are just all records of a batch, unchanged.
+fn is_whole(messages: &Messages, records: usize) -> bool {
+    messages.values == MessageValues::Same
+        && messages.keys.is_none()
+        && messages.headers.is_empty()
+        && messages.no_value.is_empty()
+        && messages.records.len() == records
+        && messages.records.iter().enumerate().all(|(index, record)| *record as usize == index)
+}
+
+/// One record on its way to the next stage: key and headers are kept unless the message has its own.
+fn push_forwarded(batch: &mut Batch, from: &Batch, record: usize, messages: &Messages, index: usize) {
+    let key = match &messages.keys {
+        Some(keys) if present(&messages.no_key, index) => Some(keys.get(index)),
+        _ => from.key(record),
+    };
+    let value = match &messages.values {
+        _ if !present(&messages.no_value, index) => None,
+        MessageValues::Same => from.value(record),
+        MessageValues::Each(values) => Some(values.get(index)),
+    };
+    batch.push(from.offset(record), from.timestamp_ms(record), key, value);
+    let own: &[Header] = headers_at(&messages.headers, index);
+    let headers = if own.is_empty() { from.headers_of(record) } else { own };
+    for header in headers {
+        batch.push_header(&header.name, header.value.as_deref());
+    }
+}

@@ -1,0 +1,28 @@
+//! The sandbox: from a batch of records to checked effects.
+//!
+//! Three lifetimes, three types. [`Engine`]: the process. [`Module`]: a digest, compiled. [`Instance`]: one lane's
+//! one stage, recycled after a trap, because a trap poisons its whole wasmtime store.
+//!
+//! [`Chain`] takes a batch through a pipeline's stages. Nothing that a guest does gets out of here unchecked
+//! ([`check`]), and nothing that it does loses or doubles a record ([`bisect`]): a batch that traps, exceeds a
+//! limit or comes back as garbage is cut in halves until the record that does it stands alone.
+
+mod bindings;
+mod bisect;
+mod cache;
+mod chain;
+mod check;
+mod engine;
+mod error;
+mod instance;
+mod module;
+mod plan;
+mod state;
+mod wasi;
+
+pub use chain::{Chain, Pipeline};
+pub use engine::Engine;
+pub use error::{Error, Fault};
+pub use instance::Instance;
+pub use module::Module;
+pub use plan::{Plan, TablePlan};

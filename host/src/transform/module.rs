@@ -1,0 +1,166 @@
+//! A module, compiled: from wasm bytes to something that instances are made of. Once per digest and process.
+
+use super::Error;
+use super::bindings::EnrichingTransformPre;
+use super::engine::Engine;
+use super::state::GuestState;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use wasmtime::component::Component;
+
+/// The interface that every module exports.
+const TRANSFORMER: &str = "gristmill:transform/transformer@0.1.0";
+
+/// What a module may import without being granted anything more.
+const OWN_IMPORTS: [&str; 4] = [
+    "gristmill:transform/types@0.1.0",
+    "gristmill:transform/log@0.1.0",
+    "gristmill:transform/hashing@0.1.0",
+    "gristmill:transform/lookup@0.1.0",
+];
+
+/// A compiled module.
+#[derive(Clone)]
+pub struct Module {
+    /// Its name: the file's, without `.wasm`.
+    pub name: String,
+    /// The sha256 of the bytes as they were given, hex.
+    pub digest: String,
+    /// What it imports, `gristmill:transform/types` aside (that is types only).
+    pub imports: Vec<String>,
+    pub(super) pre: EnrichingTransformPre<GuestState>,
+}
+
+impl Module {
+    /// Compiles a component, or a core module with an embedded component type (what
+    /// `cargo build --target wasm32-unknown-unknown` makes). Takes from a tenth of a second to many seconds: keep
+    /// it off the path of records.
+    ///
+    /// # Errors
+    /// [`Error::Module`] with what is wrong with the bytes and what to do.
+    pub fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let refuse = |message: String| Error::Module { module: name.to_owned(), message };
+        let digest = hex(&Sha256::digest(bytes));
+        let compiled = engine.compiled.lock().get(&digest).cloned();
+        if let Some(module) = compiled {
+            return Ok(Module { name: name.to_owned(), ..module });
+        }
+        let kept = engine.cache.as_ref().and_then(|cache| cache.get(&engine.engine, &digest));
+        let component = match kept {
+            Some(component) => component,
+            None => {
+                let component = compile(engine, bytes).map_err(refuse)?;
+                if let Some(cache) = &engine.cache {
+                    cache.put(&engine.engine, &digest, &component);
+                }
+                component
+            }
+        };
+        let ty = component.component_type();
+        let imports: Vec<String> = ty.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
+        if !ty.exports(&engine.engine).any(|(name, _)| name == TRANSFORMER) {
+            let message = format!("it does not export {TRANSFORMER}: build it with the SDK or against wit/");
+            return Err(refuse(message));
+        }
+        let foreign: Vec<&str> = imports
+            .iter()
+            .map(String::as_str)
+            .filter(|import| !OWN_IMPORTS.contains(import) && !is_wasi(import))
+            .collect();
+        if !foreign.is_empty() {
+            let message = format!("it imports what no transform is granted: {}", foreign.join(", "));
+            return Err(refuse(message));
+        }
+        let wasi = imports.iter().any(|import| is_wasi(import));
+        let linker = if wasi { &engine.wasi_linker } else { &engine.linker };
+        let pre = linker
+            .instantiate_pre(&component)
+            .and_then(EnrichingTransformPre::new)
+            .map_err(|error| refuse(format!("its imports or exports do not fit the contract: {error:#}")))?;
+        let imports = imports.into_iter().filter(|import| import != OWN_IMPORTS[0]).collect();
+        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre };
+        engine.compiled.lock().insert(digest, module.clone());
+        Ok(module)
+    }
+
+    /// Finds, reads and compiles the module that a stage names.
+    ///
+    /// # Errors
+    /// [`Error::Module`] with where it was looked for.
+    pub fn load(engine: &Engine, module: &str, spec_folder: &Path) -> Result<Self, Error> {
+        let refuse = |message: String| Error::Module { module: module.to_owned(), message };
+        let path = find(module, spec_folder).map_err(refuse)?;
+        let bytes = std::fs::read(&path)
+            .map_err(|error| refuse(format!("{} cannot be read: {error}", path.display())))?;
+        let name =
+            path.file_stem().map_or_else(|| module.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        Self::compile(engine, &name, &bytes)
+    }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    let componentized;
+    let component = if is_component(bytes) {
+        bytes
+    } else {
+        componentized = componentize(bytes)?;
+        &componentized
+    };
+    Component::new(&engine.engine, component).map_err(|error| format!("it does not compile: {error:#}"))
+}
+
+/// The preamble's layer tells a component (1) from a core module (0).
+fn is_component(bytes: &[u8]) -> bool {
+    bytes.get(..8) == Some(&[0, b'a', b's', b'm', 0x0d, 0, 1, 0])
+}
+
+fn is_wasi(import: &str) -> bool {
+    import.starts_with("wasi:") && import.contains("@0.2.")
+}
+
+fn componentize(core: &[u8]) -> Result<Vec<u8>, String> {
+    if !core.starts_with(b"\0asm") {
+        return Err("these bytes are not WebAssembly".to_owned());
+    }
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(core)
+        .and_then(|encoder| encoder.encode())
+        .map_err(|error| format!("this core module cannot be made a component: {error:#}"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Where a module's file is: a path that ends in `.wasm` is relative to the spec; a name is looked for in
+/// `GRISTMILL_MODULES`, or else in `modules/` beside the spec, beside this program, and one folder up from it.
+fn find(module: &str, spec_folder: &Path) -> Result<PathBuf, String> {
+    let candidates: Vec<PathBuf> =
+        if Path::new(module).extension().is_some_and(|extension| extension == "wasm") {
+            vec![spec_folder.join(module)]
+        } else {
+            folders(spec_folder).into_iter().map(|folder| folder.join(format!("{module}.wasm"))).collect()
+        };
+    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+        format!("not found; looked for {}", tried.join(", "))
+    })
+}
+
+fn folders(spec_folder: &Path) -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os("GRISTMILL_MODULES") {
+        return vec![PathBuf::from(folder)];
+    }
+    let program = std::env::current_exe().ok();
+    let beside = program.as_deref().and_then(Path::parent);
+    [Some(spec_folder), beside, beside.and_then(Path::parent)]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join("modules"))
+        .collect()
+}

@@ -1,0 +1,163 @@
+//! What a guest says it may do under its configuration, checked against the pipeline spec before anything runs,
+//! and turned into places, so that checking a batch's effects needs no search by name.
+
+use super::bindings::exports::gristmill::transform::transformer as wit;
+use crate::spec::{ColumnType, NEXT, Spec};
+use std::collections::HashMap;
+
+/// What a stage may do, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The tables that it may write, by name.
+    pub tables: HashMap<String, TablePlan>,
+    /// The outputs that it may send to, by name: the place in `spec.outputs`, and whether messages carry topics.
+    /// `next` is not among them.
+    pub outputs: HashMap<String, (usize, bool)>,
+    /// Whether it may send to the next stage.
+    pub next: bool,
+    /// Whether it may send mail.
+    pub mails: bool,
+    /// The lookups that it may ask.
+    pub lookups: Vec<String>,
+}
+
+/// A table that a stage may write.
+#[derive(Clone, Debug)]
+pub struct TablePlan {
+    /// The table's place in `spec.tables`.
+    pub table: usize,
+    /// The columns that it may give: the place in the table, and the kind.
+    pub columns: HashMap<String, (usize, Kind)>,
+    /// How many columns the table has.
+    pub width: usize,
+}
+
+/// The kind of a column's values, as the contract names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `text`.
+    Text,
+    /// `int`.
+    Int,
+    /// `float`.
+    Float,
+    /// `boolean`.
+    Boolean,
+    /// `bytes`.
+    Bytes,
+    /// `fixed`, and how wide it must be.
+    Fixed(Option<u32>),
+    /// `timestamp`.
+    Timestamp,
+    /// `date`.
+    Date,
+    /// `decimal`.
+    Decimal,
+    /// `json`.
+    Json,
+}
+
+impl Kind {
+    /// The kind that a guest announces, as the column's type takes it; `None` if the two do not go together.
+    fn fitting(kind: wit::Kind, ty: ColumnType) -> Option<Self> {
+        use ColumnType as T;
+        Some(match (kind, ty) {
+            (wit::Kind::Text, T::Text | T::Varchar(_) | T::Uuid) => Kind::Text,
+            (wit::Kind::Int, T::Smallint | T::Integer | T::Bigint) => Kind::Int,
+            (wit::Kind::Float, T::Double) => Kind::Float,
+            (wit::Kind::Boolean, T::Boolean) => Kind::Boolean,
+            (wit::Kind::Bytes, T::Bytes) => Kind::Bytes,
+            (wit::Kind::Fixed, T::Uuid) => Kind::Fixed(Some(16)),
+            (wit::Kind::Fixed, T::Bytes) => Kind::Fixed(None),
+            (wit::Kind::Timestamp, T::Timestamptz | T::Timestamp) => Kind::Timestamp,
+            (wit::Kind::Date, T::Date) => Kind::Date,
+            (wit::Kind::Decimal, T::Numeric(_)) => Kind::Decimal,
+            (wit::Kind::Json, T::Json) => Kind::Json,
+            _ => return None,
+        })
+    }
+}
+
+/// Checks a guest's plan for the stage at `stage` against the spec. The error says all that does not fit.
+pub(super) fn check(plan: &wit::Plan, spec: &Spec, stage: usize) -> Result<Plan, String> {
+    let mut faults = Vec::new();
+    let mut checked = Plan { mails: plan.mails, lookups: plan.lookups.clone(), ..Plan::default() };
+    for table in &plan.tables {
+        if let Some(planned) = check_table(table, spec, &mut faults) {
+            checked.tables.insert(table.name.clone(), planned);
+        }
+    }
+    for output in &plan.outputs {
+        if output.name == NEXT {
+            checked.next = true;
+            if stage + 1 >= spec.stages.len() {
+                faults.push("it sends to `next`, but there is no stage after it".to_owned());
+            }
+            continue;
+        }
+        match spec.outputs.iter().position(|declared| declared.name == output.name) {
+            Some(place) => {
+                let dynamic = spec.outputs.get(place).is_some_and(|declared| {
+                    matches!(declared.topic, crate::spec::TopicPattern::Dynamic { .. })
+                });
+                if dynamic != output.dynamic {
+                    let (guest, hint) = if output.dynamic {
+                        ("computes", "write a topic with {} in it")
+                    } else {
+                        ("does not compute", "write a topic without {}")
+                    };
+                    faults.push(format!("it {guest} the topic of output `{}`: {hint}", output.name));
+                }
+                checked.outputs.insert(output.name.clone(), (place, output.dynamic));
+            }
+            None => {
+                faults.push(format!("it sends to output `{}`, which the spec does not declare", output.name))
+            }
+        }
+    }
+    for lookup in &plan.lookups {
+        if !spec.lookups.iter().any(|declared| declared.name == *lookup) {
+            faults.push(format!("it asks the lookup `{lookup}`, which the spec does not declare"));
+        }
+    }
+    if plan.mails && spec.mail.is_none() {
+        faults.push("it sends mail, but the spec has no [mail]".to_owned());
+    }
+    if faults.is_empty() { Ok(checked) } else { Err(faults.join("; ")) }
+}
+
+fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) -> Option<TablePlan> {
+    let Some(place) = spec.tables.iter().position(|table| table.name == planned.name) else {
+        faults.push(format!("it writes table `{}`, which the spec does not declare", planned.name));
+        return None;
+    };
+    let table = spec.tables.get(place)?;
+    let mut columns = HashMap::new();
+    for column in &planned.columns {
+        let Some(index) = table.column(&column.name) else {
+            faults.push(format!("table `{}` has no column `{}`", table.name, column.name));
+            continue;
+        };
+        let ty = table.columns.get(index)?.ty;
+        match Kind::fitting(column.kind, ty) {
+            Some(kind) => {
+                columns.insert(column.name.clone(), (index, kind));
+            }
+            None => faults.push(format!(
+                "column `{}.{}` is a {ty} and takes no {} values",
+                table.name,
+                column.name,
+                format!("{:?}", column.kind).to_lowercase().replace("kind::", ""),
+            )),
+        }
+    }
+    for column in table.columns.iter().filter(|column| !column.nullable) {
+        if !columns.contains_key(&column.name) {
+            faults.push(format!(
+                "it gives no `{}` for table `{}`, which must not be NULL",
+                column.name, table.name
+            ));
+        }
+    }
+    Some(TablePlan { table: place, columns, width: table.columns.len() })
+}

@@ -1,0 +1,121 @@
+//! What the host keeps for one guest instance, and the functions that the guest may call: `log`, `hashing`,
+//! `lookup`.
+
+use super::bindings::gristmill::transform::{hashing, log, lookup, types};
+use super::wasi::Wasi;
+use crate::lookup::{Answers, Lookups};
+use md5::{Digest, Md5};
+use std::collections::HashSet;
+use std::sync::Arc;
+use wasmtime::{StoreLimits, StoreLimitsBuilder, bail};
+
+/// The longest line that a guest may log, bytes; the rest of it is cut off.
+const LINE_BYTES_MAX: usize = 2_000;
+
+/// The host's side of one guest instance.
+pub struct GuestState {
+    pub(super) limits: StoreLimits,
+    pub(super) wasi: Option<Box<Wasi>>,
+    /// Pipeline and stage, for the operator who reads the guest's lines.
+    place: Arc<str>,
+    lookups: Option<Arc<dyn Lookups>>,
+    /// The lookups of the guest's plan; it may ask no other.
+    pub(super) allowed_lookups: HashSet<String>,
+    log_lines_left: u32,
+    log_lines_dropped: u32,
+    /// Set when a lookup's source could not be reached: the call was ended for no fault of the guest.
+    pub(super) unavailable: Option<String>,
+}
+
+impl GuestState {
+    pub(super) fn new(place: Arc<str>, memory_bytes_max: u64, lookups: Option<Arc<dyn Lookups>>) -> Self {
+        let memory = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
+        GuestState {
+            limits: StoreLimitsBuilder::new().memory_size(memory).build(),
+            wasi: None,
+            place,
+            lookups,
+            allowed_lookups: HashSet::new(),
+            log_lines_left: 0,
+            log_lines_dropped: 0,
+            unavailable: None,
+        }
+    }
+
+    /// Begins a call: the guest may log so many lines in it.
+    pub(super) fn begin_call(&mut self, log_lines_max: u32) {
+        self.log_lines_left = log_lines_max;
+        self.log_lines_dropped = 0;
+        self.unavailable = None;
+    }
+
+    /// Ends a call: says how many lines were dropped.
+    pub(super) fn end_call(&mut self) {
+        if self.log_lines_dropped > 0 {
+            tracing::warn!(place = %self.place, dropped = self.log_lines_dropped, "guest logged too many lines");
+        }
+        self.log_lines_dropped = 0;
+    }
+}
+
+impl types::Host for GuestState {}
+
+impl log::Host for GuestState {
+    fn log(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
+        if self.log_lines_left == 0 {
+            self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
+            return Ok(());
+        }
+        self.log_lines_left -= 1;
+        let line = text.get(..text.floor_char_boundary(LINE_BYTES_MAX)).unwrap_or("").escape_debug();
+        let place = &self.place;
+        match level {
+            log::Level::Debug => tracing::debug!(target: "gristmill::guest", %place, "{line}"),
+            log::Level::Info => tracing::info!(target: "gristmill::guest", %place, "{line}"),
+            log::Level::Warn => tracing::warn!(target: "gristmill::guest", %place, "{line}"),
+            log::Level::Error => tracing::error!(target: "gristmill::guest", %place, "{line}"),
+        }
+        Ok(())
+    }
+}
+
+impl hashing::Host for GuestState {
+    fn digest_many(
+        &mut self,
+        algorithm: hashing::Algorithm,
+        values: hashing::Blobs,
+    ) -> wasmtime::Result<Vec<u8>> {
+        let digest: fn(&mut Vec<u8>, &[u8]) = match algorithm {
+            hashing::Algorithm::Md5 => |out, value| out.extend_from_slice(&Md5::digest(value)),
+            hashing::Algorithm::Sha1 => |out, value| out.extend_from_slice(&sha1::Sha1::digest(value)),
+            hashing::Algorithm::Sha256 => |out, value| out.extend_from_slice(&sha2::Sha256::digest(value)),
+        };
+        let mut digests = Vec::with_capacity(values.ends.len() * 32);
+        let mut start = 0;
+        for end in values.ends {
+            let end = end as usize;
+            let Some(value) = values.data.get(start..end) else {
+                bail!("digest-many: the ends do not ascend or lie beyond the data");
+            };
+            digest(&mut digests, value);
+            start = end;
+        }
+        Ok(digests)
+    }
+}
+
+impl lookup::Host for GuestState {
+    fn get_many(&mut self, table: String, keys: Vec<Vec<u8>>) -> wasmtime::Result<Answers> {
+        if !self.allowed_lookups.contains(&table) {
+            bail!("get-many: the plan does not name the lookup `{table}`");
+        }
+        let Some(lookups) = &self.lookups else { bail!("get-many: no lookups here") };
+        match lookups.get_many(&table, &keys) {
+            Ok(answers) => Ok(answers),
+            Err(error) => {
+                self.unavailable = Some(error.to_string());
+                bail!("the lookup's source cannot be reached")
+            }
+        }
+    }
+}

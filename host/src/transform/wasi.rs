@@ -1,0 +1,82 @@
+//! A WASI 0.2 that grants nothing, for guests whose tool chain imports it: no files, sockets, environment or
+//! arguments; a clock that stands still and numbers that are not random, so that a guest stays a function of its
+//! batch (DESIGN.md D6); waiting is refused, because no time limit reaches a blocked host call. What the guest
+//! prints goes to its log.
+
+use super::state::GuestState;
+use wasmtime::bail;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+
+/// Bytes that a guest may print in one batch; the rest is refused to it.
+const PRINT_BYTES_MAX: usize = 64 << 10;
+
+/// A guest's view of WASI.
+pub(super) struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+    printed: MemoryOutputPipe,
+}
+
+impl Wasi {
+    pub(super) fn new() -> Self {
+        let printed = MemoryOutputPipe::new(PRINT_BYTES_MAX);
+        let context = WasiCtx::builder()
+            .stdout(printed.clone())
+            .stderr(printed.clone())
+            .wall_clock(StoppedClock)
+            .monotonic_clock(StoppedClock)
+            .insecure_random_seed(0)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        Wasi { context, table: ResourceTable::new(), printed }
+    }
+
+    /// What was printed so far.
+    pub(super) fn printed(&self) -> String {
+        String::from_utf8_lossy(&self.printed.contents()).into_owned()
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new()));
+        WasiCtxView { ctx: &mut wasi.context, table: &mut wasi.table }
+    }
+}
+
+struct StoppedClock;
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(1)
+    }
+
+    fn now(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1_000_000_000
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> anyhow::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    linker.allow_shadowing(true);
+    let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
+    for function in ["poll", "[method]pollable.block"] {
+        poll.func_new(function, |_, _, _, _| bail!("a transform may not wait"))?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}

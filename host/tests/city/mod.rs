@@ -1,0 +1,12 @@
+//! City orders, end to end: real hosts as processes of their own, over the real set (Kafka, PostgreSQL, SMTP) and the
+//! embedded one, undisturbed and killed in the middle. What comes out is compared with the example's `expected/`,
+//! whatever happened on the way.
+
+mod contradictions;
+mod crashes;
+mod outcome;
+mod refused_rows;
+mod runs;
+mod site;
+
+pub use site::server;

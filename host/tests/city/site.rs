@@ -1,0 +1,271 @@
+//! One run's own place: a database, a topic, a group, a folder; hosts as processes.
+
+use gristmill::config::Settings;
+use gristmill::log::Log;
+use gristmill::spec::Spec;
+use gristmill::store::Store;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Which parts a run stands on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Set {
+    Embedded,
+    Real,
+}
+
+/// A run's own place; removed at its end.
+pub struct Site {
+    pub set: Set,
+    pub name: String,
+    pub folder: tempfile::TempDir,
+    pub settings: Settings,
+    pub spec_path: PathBuf,
+    database: Option<String>,
+}
+
+/// The server of a test, by its environment variable.
+pub fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`"))
+}
+
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+impl Site {
+    /// A place for city-orders, its names made this run's own and its batches small enough to be many.
+    pub fn city(set: Set, test: &str) -> Self {
+        let example = repository().join("examples/city-orders");
+        let spec = std::fs::read_to_string(example.join("pipeline.toml")).unwrap();
+        let site = Self::new(set, test, &spec, |spec, name| {
+            spec.replace("\"product_orders", &format!("\"{name}.product_orders"))
+                .replace("name = \"city-orders\"", &format!("name = \"{name}\""))
+                .replace("topic = \"{}\"", &format!("topic = \"{name}.{{}}\""))
+                .replace("orders@gristmill.example", &format!("{name}@gristmill.example"))
+                .replace("batch_records_max = 2_000", "batch_records_max = 40")
+        });
+        for file in ["order.schema.json", "route.toml"] {
+            std::fs::copy(example.join(file), site.folder.path().join(file)).unwrap();
+        }
+        site
+    }
+
+    /// A place for a spec.
+    pub fn new(set: Set, test: &str, spec: &str, rename: impl Fn(&str, &str) -> String) -> Self {
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let name = format!("{test}-{}", nanos % 10_000_000_000);
+        let folder = tempfile::tempdir().unwrap();
+        let spec_path = folder.path().join("pipeline.toml");
+        std::fs::write(&spec_path, rename(spec, &name)).unwrap();
+        let mut database = None;
+        let settings = match set {
+            Set::Embedded => Settings {
+                log: Some("journal:".to_owned()),
+                store: Some(format!("sqlite:{}", folder.path().join("gristmill.db").display())),
+                mail: Some(format!("file:{}", folder.path().join("mail").display())),
+                ..Settings::default()
+            },
+            Set::Real => {
+                let base = server("GRISTMILL_TEST_STORE");
+                let own = name.replace('-', "_");
+                sql(&base, &format!("CREATE DATABASE {own}"));
+                let (server_url, _) = base.rsplit_once('/').unwrap();
+                database = Some(own.clone());
+                Settings {
+                    log: Some(server("GRISTMILL_TEST_LOG")),
+                    store: Some(format!("{server_url}/{own}")),
+                    mail: Some(server("GRISTMILL_TEST_MAIL")),
+                    session_timeout_ms: Some(1_500),
+                    ..Settings::default()
+                }
+            }
+        };
+        Site { set, name, folder, settings, spec_path, database }
+    }
+
+    pub fn topic(&self) -> String {
+        self.spec().source.topic
+    }
+
+    pub fn spec(&self) -> Spec {
+        Spec::read(&self.spec_path).unwrap()
+    }
+
+    /// The program with this place's settings.
+    pub fn gristmill(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+        command
+            .env("GRISTMILL_LOG", self.settings.log.as_ref().unwrap())
+            .env("GRISTMILL_STORE", self.settings.store.as_ref().unwrap())
+            .env("GRISTMILL_MAIL", self.settings.mail.as_ref().unwrap())
+            .env("GRISTMILL_SESSION_TIMEOUT_MS", "1500")
+            .env("GRISTMILL_MODULES", crate::sandbox::modules())
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.gristmill().args(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; answers what it printed.
+    #[track_caller]
+    pub fn must(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gristmill {arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Feeds the example's sample orders.
+    pub fn ingest(&self, file: &Path) {
+        let partitions = self.spec().source.partitions.to_string();
+        let file = file.display().to_string();
+        self.must(&["ingest", &self.topic(), &file, "--key", "/order_id", "--partitions", &partitions]);
+    }
+
+    /// A host on a port of its own; dies at the crash point if one is named.
+    pub fn host(&self, crash_at: Option<&str>) -> Host {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = self.folder.path().join(format!("host-{port}.log"));
+        let mut command = self.gristmill();
+        command
+            .arg("run")
+            .arg(&self.spec_path)
+            .env("GRISTMILL_LISTEN", format!("127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap());
+        if let Some(point) = crash_at {
+            command.env("GRISTMILL_CRASH_AT", point);
+        }
+        Host { child: command.spawn().unwrap(), address: format!("127.0.0.1:{port}"), log }
+    }
+
+    /// How far the pipeline is, in the store, the group and the log.
+    pub fn status(&self) -> Value {
+        let spec = self.spec_path.display().to_string();
+        serde_json::from_str(&self.must(&["pipeline", "status", &spec, "--json"])).unwrap()
+    }
+
+    /// Waits until all is committed, published, sent, and nothing is parked.
+    #[track_caller]
+    pub fn wait_until_done(&self, hosts: &mut [&mut Host]) {
+        let start = Instant::now();
+        loop {
+            let status = self.status();
+            let lanes = status["lanes"].as_array().unwrap();
+            let done = lanes.len() == usize::try_from(self.spec().source.partitions).unwrap()
+                && lanes.iter().all(|lane| {
+                    lane["next_offset"] == lane["log_end"]
+                        && lane["group_offset"] == lane["next_offset"]
+                        && lane["group_batch"] == lane["batch"]
+                })
+                && status["parked"] == 0
+                && status["mails"]["pending"] == 0;
+            if done {
+                return;
+            }
+            if start.elapsed() > Duration::from_secs(90) {
+                let logs: Vec<String> = hosts.iter().map(|host| host.log()).collect();
+                panic!("not done after 90 s: {status:#}\n{}", logs.join("\n---\n"));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Store and log of this place, and a runtime to ask them in.
+    pub fn open(&self) -> (tokio::runtime::Runtime, Arc<dyn Store>, Arc<dyn Log>) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (store, log) = runtime.block_on(self.settings.open()).unwrap();
+        (runtime, store, log)
+    }
+
+    pub fn database_url(&self) -> String {
+        self.settings.store.clone().unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(database) = &self.database {
+            let base = server("GRISTMILL_TEST_STORE");
+            let _ =
+                std::panic::catch_unwind(|| sql(&base, &format!("DROP DATABASE {database} WITH (FORCE)")));
+        }
+    }
+}
+
+/// Runs a statement by psql.
+#[track_caller]
+pub fn sql(url: &str, statement: &str) -> String {
+    let output =
+        Command::new("psql").args([url, "-v", "ON_ERROR_STOP=1", "-qAtc", statement]).output().unwrap();
+    assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A host process.
+pub struct Host {
+    child: Child,
+    pub address: String,
+    log: PathBuf,
+}
+
+impl Host {
+    /// What it has written to stderr, its end.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Waits until it is up: its pipelines have joined their groups.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
+        let start = Instant::now();
+        while !matches!(ureq::get(format!("http://{}/readyz", self.address)).call(), Ok(answer) if answer.status() == 200)
+        {
+            assert!(self.child.try_wait().unwrap().is_none(), "the host ended: {}", self.log());
+            assert!(start.elapsed() < Duration::from_secs(90), "the host is not ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for it to end by itself; answers its exit code, `None` if a signal ended it.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "the host does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop; answers its exit code.
+    #[track_caller]
+    pub fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.wait_for_end()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,104 @@
+//! Chains of stages: what one sends to `next` the other reads, and what any of them refuses goes no further.
+
+use super::{ENGINE, Users, modules};
+use gristmill::effect::{Cell, Effects};
+use gristmill::lookup::Lookups;
+use gristmill::record::Batch;
+use gristmill::spec::Spec;
+use gristmill::transform::{Chain, Pipeline};
+use std::path::Path;
+use std::sync::Arc;
+
+fn chain() -> Chain {
+    let folder = modules();
+    let text = format!(
+        r#"
+version = 1
+name = "chain"
+[source]
+topic = "in"
+[[stage]]
+name = "check"
+module = "{0}/validate.wasm"
+[stage.config.schema]
+type = "object"
+required = ["id"]
+[[stage]]
+name = "act"
+module = "{0}/test/misbehave.wasm"
+[[table]]
+name = "items"
+mode = "append"
+columns = [{{ name = "id", type = "bigint" }}, {{ name = "note", type = "text", nullable = true }}]
+[[output]]
+name = "out"
+topic = "out"
+[limits]
+guest_time_ms_max = 2000
+"#,
+        folder.display()
+    );
+    let spec = Spec::parse("chain.toml", text, Path::new(".")).unwrap();
+    let lookups: Arc<dyn Lookups> = Arc::new(Users);
+    Chain::new(&Pipeline::load(&ENGINE, &spec, &lookups).unwrap())
+}
+
+fn ids(effects: &Effects) -> Vec<(u32, i64)> {
+    let mut ids = Vec::new();
+    for rows in &effects.rows {
+        for (row, record) in rows.records.iter().enumerate() {
+            let Cell::Int(id) = rows.cell(0, row) else { panic!() };
+            ids.push((*record, id));
+        }
+    }
+    ids
+}
+
+#[test]
+fn effects_name_the_records_of_the_first_batch() {
+    let mut batch = Batch::new("in", 0);
+    let values = [
+        r#"{"id": 10}"#,
+        r#"{"nothing": 1}"#,
+        r#"{"id": 12, "do": "trap"}"#,
+        "not json",
+        r#"{"id": 14, "to": true}"#,
+    ];
+    for (index, value) in values.iter().enumerate() {
+        batch.push(index as i64, 0, Some(b"key"), Some(value.as_bytes()));
+    }
+    let (effects, runs) = chain().apply(&batch).unwrap();
+    assert_eq!(ids(&effects), [(0, 10), (4, 14)]);
+    let refused: Vec<(u32, &str, &str)> =
+        effects.failures.iter().map(|(record, f)| (*record, f.stage.as_str(), f.code())).collect();
+    assert_eq!(
+        refused,
+        [(1, "check", "schema-required"), (2, "act", "guest-trap"), (3, "check", "invalid-json")]
+    );
+    assert_eq!(effects.messages.iter().map(|m| m.records.clone()).collect::<Vec<_>>().concat(), [4]);
+    assert_eq!(
+        runs.iter().map(|run| (run.stage.as_str(), run.records)).collect::<Vec<_>>(),
+        [("check", 5), ("act", 3)]
+    );
+}
+
+#[test]
+fn a_batch_without_good_records_ends_early() {
+    let mut batch = Batch::new("in", 0);
+    batch.push(0, 0, None, None);
+    let (effects, runs) = chain().apply(&batch).unwrap();
+    assert_eq!(effects.failures[&0].code(), "no-value");
+    assert_eq!(runs.len(), 1);
+}
+
+#[test]
+fn one_stage_cannot_forward_to_nobody() {
+    let text = format!(
+        "version = 1\nname = \"p\"\n[source]\ntopic = \"in\"\n[[stage]]\nname = \"only\"\nmodule = \"{}/validate.wasm\"\nconfig = {{ schema = true }}\n",
+        modules().display()
+    );
+    let spec = Spec::parse("p.toml", text, Path::new(".")).unwrap();
+    let lookups: Arc<dyn Lookups> = Arc::new(Users);
+    let error = Pipeline::load(&ENGINE, &spec, &lookups).err().unwrap().to_string();
+    assert!(error.contains("there is no stage after it"), "{error}");
+}

@@ -1,0 +1,148 @@
+//! The arguments. Few enough that a library for them would be most of this crate's build time.
+
+use std::path::PathBuf;
+
+use crate::services::{Action, Order, Service};
+
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [--serve] [--json] [-n N]
+                              builds everything and runs examples/city-orders on the embedded set, with no
+                              server; --serve keeps the host up, --json prints one object
+  test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
+                              against real servers; with FILTER only the tests whose names contain it
+  guests                      builds the guests to <target>/modules
+  services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback; prints their addresses
+                              and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
+                              _LOOKUP, _MAIL are used instead of new ones
+  services down [--purge]     ends what `up` started; with --purge its data goes too
+  services restart SERVICE    stops and starts one of kafka, postgres, redis, mail, at the same address
+  services kill SERVICE       kill -9, for tests of failure; `restart` or `up` brings it back
+                              all four: [--dir DIR], else GRISTMILL_SERVICES_DIR, else .gristmill/services
+
+  --help                      this text
+
+Exit code: 0 done, 1 failed, 2 used wrongly.";
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Command {
+    Help,
+    /// With the arguments for the host.
+    Demo(Vec<String>),
+    Guests,
+    Test(Option<String>),
+    Services(Order),
+}
+
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let arguments: Vec<String> = arguments.collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => Err("no command".to_owned()),
+        ["--help" | "-h" | "help"] => Ok(Command::Help),
+        ["demo", rest @ ..] => demo(rest).map(Command::Demo),
+        ["guests"] => Ok(Command::Guests),
+        ["test"] => Ok(Command::Test(None)),
+        ["test", filter] if !filter.starts_with('-') => Ok(Command::Test(Some((*filter).to_owned()))),
+        ["guests" | "test", ..] => Err("`guests` takes no argument, and `test` one".to_owned()),
+        ["services", rest @ ..] => services(rest).map(Command::Services),
+        [unknown, ..] => Err(format!("unknown command `{unknown}`")),
+    }
+}
+
+/// The host knows these too; a person should hear of a wrong one before the build, not after it.
+fn demo(words: &[&str]) -> Result<Vec<String>, String> {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match *word {
+            "--serve" | "--json" => {}
+            "-n" => match rest.next().map(|number| number.parse::<u64>()) {
+                Some(Ok(_)) => {}
+                _ => return Err("-n needs a number of records".to_owned()),
+            },
+            word => return Err(format!("demo knows no `{word}`")),
+        }
+    }
+    Ok(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn services(words: &[&str]) -> Result<Order, String> {
+    let mut dir = None;
+    let mut purge = false;
+    let mut plain = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--dir" => dir = Some(PathBuf::from(words.next().ok_or("--dir needs a folder")?)),
+            "--purge" => purge = true,
+            option if option.starts_with('-') => return Err(format!("unknown option `{option}`")),
+            word => plain.push(word),
+        }
+    }
+    let action = match plain.as_slice() {
+        ["up"] => Action::Up,
+        ["down"] => Action::Down { purge },
+        ["restart", name] => Action::Restart(service(name)?),
+        ["kill", name] => Action::Kill(service(name)?),
+        _ => return Err("services needs one of: up, down, restart SERVICE, kill SERVICE".to_owned()),
+    };
+    if purge && !matches!(action, Action::Down { .. }) {
+        return Err("--purge goes with `services down` only".to_owned());
+    }
+    Ok(Order { action, dir })
+}
+
+fn service(name: &str) -> Result<Service, String> {
+    Service::ALL
+        .into_iter()
+        .find(|service| service.name() == name)
+        .ok_or_else(|| format!("no service `{name}`; there are kafka, postgres, redis, mail"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn services_take_a_folder_anywhere() {
+        let order = Order { action: Action::Down { purge: true }, dir: Some(PathBuf::from("/x")) };
+        assert_eq!(parsed("services --dir /x down --purge"), Ok(Command::Services(order)));
+        let order = Order { action: Action::Kill(Service::Kafka), dir: None };
+        assert_eq!(parsed("services kill kafka"), Ok(Command::Services(order)));
+    }
+
+    #[test]
+    fn the_demo_hands_its_arguments_on() {
+        let arguments = ["--json", "-n", "20"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("demo --json -n 20"), Ok(Command::Demo(arguments)));
+        assert_eq!(parsed("test a_name"), Ok(Command::Test(Some("a_name".to_owned()))));
+    }
+
+    #[test]
+    fn wrong_use_is_told() {
+        for line in [
+            "",
+            "bake",
+            "demo -n",
+            "demo -n many",
+            "demo --fast",
+            "guests validate",
+            "test --nocapture",
+            "services",
+            "services kill",
+            "services kill oracle",
+            "services up --purge",
+            "services up --dir",
+            "services up --fast",
+            "services up now",
+        ] {
+            assert!(parsed(line).is_err(), "`{line}` was accepted");
+        }
+        assert_eq!(parsed("--help"), Ok(Command::Help));
+    }
+}

@@ -1,0 +1,92 @@
+//! Everything that must hold, cheapest first, stopping at the first thing that does not. CI is this command.
+
+use anyhow::{Context, Result};
+
+use crate::progress::Steps;
+use crate::services::{self, Folder, Running};
+use crate::{guests, packages, progress, workspace};
+
+const HOST: &str = "gristmill";
+/// Crash points are compiled into the host that tests kill, and into no other.
+const FEATURES: &str = "gristmill/crash-points";
+const DENY_VERSION: &str = "0.20.2";
+
+/// With a filter only the tests whose names contain it, and what they need.
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    progress::finish_steps_when_interrupted()?;
+    let mut steps = Steps::default();
+    let outcome = everything(&mut steps, filter);
+    steps.print_summary();
+    outcome
+}
+
+fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
+    steps.run("compilers", packages::install_compilers)?;
+    if filter.is_none() {
+        check_sources(steps)?;
+    }
+    steps.run("guests", guests::build_all)?;
+    if filter.is_none() {
+        steps.run("clippy for wasm", guests::lint)?;
+    }
+    let folder = Folder::open(None)?;
+    let running = steps.run("services up", || services::up(&folder))?;
+    let outcome = test(steps, filter, &running);
+    // After a failure the servers' data and logs stay, for a look.
+    let purge = outcome.is_ok();
+    let down = steps.run_always("services down", || services::down(&folder, &running.started, purge));
+    outcome.and(down)
+}
+
+/// The host by itself: what it depends on is then compiled with the features that `cargo build -p gristmill`
+/// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
+fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
+    let others = ["--workspace", "--exclude", HOST];
+    steps.run("tests of guests and xtask", || cargo_test(&others, filter, running))?;
+    let host = ["--package", HOST, "--features", FEATURES];
+    steps.run("tests of the host", || cargo_test(&host, filter, running))
+}
+
+fn check_sources(steps: &mut Steps) -> Result<()> {
+    steps.run("format", || workspace::run(workspace::cargo().args(["fmt", "--all", "--check"])))?;
+    steps.run("cargo deny", deny)?;
+    steps.run("clippy", clippy)?;
+    steps.run("docs", document)
+}
+
+fn clippy() -> Result<()> {
+    let mut clippy = workspace::cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--features", FEATURES]);
+    workspace::run(clippy.args(["--", "-D", "warnings"]))
+}
+
+fn document() -> Result<()> {
+    let mut doc = workspace::cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings");
+    workspace::run(&mut doc)
+}
+
+fn deny() -> Result<()> {
+    if workspace::run_quietly(workspace::cargo().args(["deny", "--version"])).is_err() {
+        // Unoptimised and without a TLS stack: it is built in a third of the time, and checks no advisories,
+        // the only thing that would fetch anything.
+        let mut install = workspace::cargo();
+        install.args(["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug"]);
+        install
+            .arg("--no-default-features")
+            .arg("--target-dir")
+            .arg(workspace::target_folder()?.join("tools"));
+        workspace::run(&mut install).context("cannot install cargo-deny")?;
+    }
+    let mut deny = workspace::cargo();
+    // Errors only: the crates that are there in two versions would fill the screen.
+    deny.args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]);
+    workspace::run(&mut deny)
+}
+
+fn cargo_test(packages: &[&str], filter: Option<&str>, running: &Running) -> Result<()> {
+    let mut test = workspace::cargo();
+    test.arg("test").args(packages).args(filter);
+    test.envs(running.variables.iter().map(|(name, value)| (name, value)));
+    workspace::run(test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?))
+}
