@@ -77,6 +77,8 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
         let checked =
             checked.map_err(|e| Problem::unavailable("records cannot be checked at the moment", e))?;
         for (all, more) in faults.iter_mut().zip(checked) {
+            // What the module says about the key's place is more exact.
+            all.retain(|key| more.iter().all(|fault| fault.pointer != key.pointer));
             all.extend(more);
         }
     }
