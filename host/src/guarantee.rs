@@ -134,7 +134,8 @@ pub fn table(guarantees: &[Guarantee], width: u16) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(width).set_header(["effect", "happens", "because", "limited by"]);
-    let lines = |texts: &[String]| texts.join("\n");
+    let lines =
+        |texts: &[String]| texts.iter().map(|text| format!("· {text}")).collect::<Vec<_>>().join("\n");
     for guarantee in guarantees {
         table.add_row([
             guarantee.effect.clone(),

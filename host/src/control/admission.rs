@@ -24,12 +24,11 @@ impl Admission {
         Admission { bytes: Semaphore::new(bytes_max as usize), bytes_max, rate }
     }
 
-    /// Room for a body of so many bytes, until the answer is dropped. A body larger than all the room takes it all.
-    pub(super) fn bytes(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Problem> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max);
-        self.bytes
-            .try_acquire_many(bytes)
-            .map_err(|_| Problem::busy("too many bytes are being worked on at the moment", 1))
+    /// Room for a body of so many bytes, until the answer is dropped.
+    pub(super) fn room(&self, bytes: usize) -> Result<Room<'_>, Problem> {
+        let mut room = Room { admission: self, held: None, bytes: 0 };
+        room.reach(bytes)?;
+        Ok(room)
     }
 
     /// Takes so many records of this second's, or none.
@@ -38,6 +37,32 @@ impl Admission {
         bucket.lock().take(records as f64, Instant::now()).map_err(|wait_s| {
             Problem::busy("more records in a second than this host takes", wait_s.ceil() as u64)
         })
+    }
+}
+
+/// Room for a body. One larger than all the room there is takes it all.
+pub(super) struct Room<'a> {
+    admission: &'a Admission,
+    held: Option<SemaphorePermit<'a>>,
+    bytes: u32,
+}
+
+impl Room<'_> {
+    /// Grows to so many bytes, if it is smaller.
+    pub(super) fn reach(&mut self, bytes: usize) -> Result<(), Problem> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.admission.bytes_max);
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
+        let more = self
+            .admission
+            .bytes
+            .try_acquire_many(more)
+            .map_err(|_| Problem::busy("too many bytes are being worked on at the moment", 1))?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            held => *held = Some(more),
+        }
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
@@ -83,10 +108,12 @@ mod tests {
     #[test]
     fn bytes_come_back_when_the_work_is_done() {
         let admission = Admission::new(&IngestLimits { in_flight_bytes_max: 10, ..IngestLimits::default() });
-        let held = admission.bytes(6).unwrap();
-        assert!(admission.bytes(6).is_err());
+        let mut held = admission.room(2).unwrap();
+        held.reach(6).unwrap();
+        assert!(admission.room(6).is_err());
+        assert!(admission.room(4).is_ok());
         drop(held);
-        drop(admission.bytes(1_000).unwrap());
-        assert!(admission.bytes(10).is_ok());
+        drop(admission.room(1_000).unwrap());
+        assert!(admission.room(10).is_ok());
     }
 }

@@ -1,10 +1,11 @@
 //! From a request's body to records: every byte of a record stays as it was posted.
 
+use super::admission::Room;
 use super::problem::Problem;
 use crate::log::NewRecord;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
+use futures::StreamExt;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -45,30 +46,37 @@ impl Format {
     }
 }
 
-/// How long the body will be, as its head says; the most it may be where it does not.
-pub(super) fn announced_bytes(headers: &HeaderMap, bytes_max: usize) -> Result<usize, Problem> {
+/// How long the body will be, if its head says so.
+pub(super) fn announced_bytes(headers: &HeaderMap, bytes_max: usize) -> Result<Option<usize>, Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > bytes_max as u64 => Err(too_large(bytes_max)),
-        Some(length) => Ok(usize::try_from(length).unwrap_or(bytes_max)),
-        None => Ok(bytes_max),
+        length => Ok(length.and_then(|length| usize::try_from(length).ok())),
     }
 }
 
-/// Reads a body, of so many bytes at most, in so much time.
-pub(super) async fn read(body: Body, bytes_max: usize, within: Duration) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(within, to_bytes(body, bytes_max)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(error) = cause {
-                if error.to_string().contains("length limit exceeded") {
-                    return Err(too_large(bytes_max));
-                }
-                cause = error.source();
+/// Reads a body, of so many bytes at most, in so much time; its room grows with it.
+pub(super) async fn read(
+    body: Body,
+    bytes_max: usize,
+    within: Duration,
+    room: &mut Room<'_>,
+) -> Result<Vec<u8>, Problem> {
+    let reading = async {
+        let mut parts = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|_| Problem::malformed("the body broke off"))?;
+            if bytes.len() + part.len() > bytes_max {
+                return Err(too_large(bytes_max));
             }
-            Err(Problem::malformed("the body broke off"))
+            room.reach(bytes.len() + part.len())?;
+            bytes.extend_from_slice(&part);
         }
+        Ok(bytes)
+    };
+    match tokio::time::timeout(within, reading).await {
+        Ok(read) => read,
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "slow-body",

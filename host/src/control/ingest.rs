@@ -60,9 +60,9 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
     let limits = &site.state.limits;
     let format = Format::of(request.headers())?;
     let announced = body::announced_bytes(request.headers(), limits.body_bytes_max)?;
-    let _room = site.admission.bytes(announced)?;
+    let mut room = site.admission.room(announced.unwrap_or(0))?;
     let within = Duration::from_millis(limits.body_ms_max);
-    let bytes = body::read(request.into_body(), limits.body_bytes_max, within).await?;
+    let bytes = body::read(request.into_body(), limits.body_bytes_max, within, &mut room).await?;
     let mut records = body::records(format, &bytes, limits.request_records_max)?;
     drop(bytes);
     site.admission.records(records.len())?;
@@ -77,6 +77,8 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
         let checked =
             checked.map_err(|e| Problem::unavailable("records cannot be checked at the moment", e))?;
         for (all, more) in faults.iter_mut().zip(checked) {
+            // What the module says about the key's place is more exact.
+            all.retain(|key| more.iter().all(|fault| fault.pointer != key.pointer));
             all.extend(more);
         }
     }

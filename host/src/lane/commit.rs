@@ -33,7 +33,7 @@ pub(super) fn run(
         note_parked(parked, &work, &committed);
         count(context, &work, &committed);
         if committed.mails > 0 {
-            context.mail_committed.notify_waiters();
+            context.mail_committed.notify_one();
         }
         let Committed { batch, next_offset, outbox, .. } = committed;
         if to_publish.send(ToPublish { batch, next_offset, outbox }).is_err() {

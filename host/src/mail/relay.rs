@@ -1,15 +1,17 @@
 //! Sends the mails of a store: one relay per host.
 
 use super::{SendError, Transport};
-use crate::store::{self, MailOutcome, PendingMail, Store};
+use crate::store::{MailOutcome, PendingMail, Store};
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Mails by what became of an attempt: `sent`, `again`, `failed`.
-const MAILS_TOTAL: &str = "gristmill_mails_total";
+/// Attempts to send a mail, by what became of them: `sent`, `again`, `failed`.
+const SENDS_TOTAL: &str = "gristmill_mail_sends_total";
 
 /// How long one attempt took.
 const SEND_SECONDS: &str = "gristmill_mail_send_seconds";
@@ -20,23 +22,26 @@ const DELAY_MS_FIRST: i64 = 1_000;
 /// The longest delay between two attempts.
 const DELAY_MS_MAX: i64 = 600_000;
 
+/// How often the store is asked to write down what became of a mail. After that its lease runs out, and it is sent
+/// again.
+const SETTLE_ATTEMPTS_MAX: u32 = 5;
+
 /// How a relay works.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// For how long a host has its mails to itself, milliseconds. A host that dies gives them back after that.
+    /// For how long a host has a mail to itself, milliseconds: longer than any transport takes for one. A host that
+    /// dies gives its mails back after that.
     pub lease_ms: i64,
-    /// Mails that one lease takes.
-    pub lease_mails_max: u32,
     /// Mails under way at once.
     pub sends_max: usize,
-    /// How often to look for mails that nobody announced, milliseconds.
+    /// How often to look for mails that nobody announced, and how long to wait for a store that does not answer,
+    /// milliseconds.
     pub poll_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        // A lease lasts for its mails at the transport's slowest: 32 mails, 8 at once, 30 s each.
-        Settings { lease_ms: 120_000, lease_mails_max: 32, sends_max: 8, poll_ms: 1_000 }
+        Settings { lease_ms: 30_000, sends_max: 16, poll_ms: 1_000 }
     }
 }
 
@@ -55,54 +60,50 @@ pub struct Relay {
 impl Relay {
     /// Sends mails until `stop` is cancelled, then ends those that are under way.
     pub async fn run(self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let pause = match self.round(&stop).await {
-                // More may wait behind a full lease.
-                Ok(mails) if mails == self.settings.lease_mails_max as usize => continue,
-                Ok(_) => self.settings.poll_ms,
-                Err(error) => {
-                    tracing::warn!(%error, "mails wait for the store");
-                    self.settings.poll_ms
-                }
-            };
+        let poll = Duration::from_millis(self.settings.poll_ms.max(1));
+        let mut under_way = FuturesUnordered::new();
+        let mut look_at = Instant::now();
+        // Whether more mails wait than there was room for.
+        let mut more = false;
+        while !(stop.is_cancelled() && under_way.is_empty()) {
+            let free = self.settings.sends_max.max(1).saturating_sub(under_way.len());
+            // Half of the room at least, so that a lease is worth its transaction, and a mail that hangs does not
+            // keep the others waiting.
+            let room = free * 2 > self.settings.sends_max;
+            if room && !stop.is_cancelled() && (more || Instant::now() >= look_at) {
+                let mails = self.lease(free).await;
+                more = mails.len() == free;
+                look_at = Instant::now() + poll;
+                under_way.extend(mails.into_iter().map(|mail| self.deliver(mail)));
+            }
             tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+                () = self.wake.notified() => look_at = Instant::now(),
+                () = tokio::time::sleep_until(look_at), if room && !stop.is_cancelled() => {}
             }
         }
     }
 
-    /// One lease: answers how many mails it took.
-    async fn round(&self, stop: &CancellationToken) -> Result<usize, store::Error> {
-        let Settings { lease_ms, lease_mails_max, sends_max, .. } = self.settings;
-        // What is not begun by then belongs to whoever leases it next.
-        let lease_end = Instant::now() + Duration::from_millis(u64::try_from(lease_ms).unwrap_or(0)) / 2;
-        let mails = self.store.lease_mails(now_ms(), lease_ms, lease_mails_max).await?;
-        let taken = mails.len();
-        let mut under_way = futures::stream::iter(mails)
-            .map(|mail| async move {
-                match stop.is_cancelled() || Instant::now() >= lease_end {
-                    true => Ok(()),
-                    false => self.deliver(&mail).await,
-                }
-            })
-            .buffer_unordered(sends_max);
-        let mut first_error = Ok(());
-        while let Some(delivered) = under_way.next().await {
-            first_error = first_error.and(delivered);
+    async fn lease(&self, free: usize) -> Vec<PendingMail> {
+        let limit = u32::try_from(free).unwrap_or(u32::MAX);
+        match self.store.lease_mails(now_ms(), self.settings.lease_ms, limit).await {
+            Ok(mails) => mails,
+            Err(error) => {
+                tracing::warn!(%error, "mails wait for the store");
+                Vec::new()
+            }
         }
-        first_error.map(|()| taken)
     }
 
-    async fn deliver(&self, mail: &PendingMail) -> Result<(), store::Error> {
+    async fn deliver(&self, mail: PendingMail) {
         let began = Instant::now();
-        let answer = self.transport.send(mail).await;
+        let answer = self.transport.send(&mail).await;
         metrics::histogram!(SEND_SECONDS).record(began.elapsed());
         if answer.is_ok() {
             crate::crash::point("mail.sent");
         }
-        let outcome = outcome(mail, answer, now_ms());
+        let outcome = outcome(&mail, answer, now_ms());
         let name = match &outcome {
             MailOutcome::Sent => "sent",
             MailOutcome::Again { error, .. } => {
@@ -114,9 +115,16 @@ impl Relay {
                 "failed"
             }
         };
-        self.store.settle_mail(mail.id, &outcome).await?;
-        metrics::counter!(MAILS_TOTAL, "pipeline" => mail.pipeline.clone(), "outcome" => name).increment(1);
-        Ok(())
+        self.settle(&mail, &outcome).await;
+        metrics::counter!(SENDS_TOTAL, "pipeline" => mail.pipeline, "outcome" => name).increment(1);
+    }
+
+    async fn settle(&self, mail: &PendingMail, outcome: &MailOutcome) {
+        for attempt in 1..=SETTLE_ATTEMPTS_MAX {
+            let Err(error) = self.store.settle_mail(mail.id, outcome).await else { return };
+            tracing::warn!(%error, attempt, message_id = mail.message_id, "a mail's outcome is not written down");
+            tokio::time::sleep(Duration::from_millis(self.settings.poll_ms)).await;
+        }
     }
 }
 

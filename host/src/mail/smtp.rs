@@ -14,14 +14,14 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use url::Url;
 
-/// How long one mail may take, connecting included.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one mail may take, connecting included: less than a relay's lease.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that are kept open for the next mail.
-const IDLE_MAX: usize = 8;
+const IDLE_MAX: usize = 16;
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The routes over fakes: what is asked right, what is asked wrong, what goes wrong behind them.
 
+mod embedded;
 mod fakes;
 mod ingest;
 mod reading;

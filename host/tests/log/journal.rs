@@ -8,6 +8,7 @@ use gristmill::record::Batch;
 use gristmill::store::sqlite::database::Database;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::Runtime;
 
 fn runtime() -> Runtime {
@@ -85,4 +86,52 @@ fn concurrent_appends_share_no_offset() {
     offsets.sort_unstable();
     offsets.dedup();
     assert_eq!(offsets.len(), 160);
+}
+
+/// Figures for the embedded set: `cargo test --test main figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn figures_of_the_journal() {
+    let (runtime, folder) = (runtime(), tempfile::tempdir_in(".").unwrap());
+    let (_, log) = open(&runtime, &folder.path().join("journal.db"));
+    let bench = Bench::new(log.clone(), runtime.handle().clone(), "figures");
+    let value = "x".repeat(1_000);
+    let topic = bench.topic(1);
+    let began = Instant::now();
+    for _ in 0..20 {
+        bench.append(&topic, records(&vec![value.as_str(); 1_000]));
+    }
+    println!(
+        "append, 1,000 records of 1 KB each time: {:.0} records/s",
+        20_000.0 / began.elapsed().as_secs_f64()
+    );
+    let spec = bench.pipeline(&topic, 1, &bench.name("target"));
+    let source = bench.source(&spec, 0);
+    let mut reader = source.reader();
+    let began = Instant::now();
+    let mut read = 0;
+    while read < 20_000 {
+        let mut batch = Batch::new(&topic, 0);
+        reader.read(&mut batch, &gristmill::log::ReadBounds { bytes_max: 4 << 20, ..bounds(2_000) }).unwrap();
+        read += batch.len();
+    }
+    println!("read, 2,000 at once: {:.0} records/s", 20_000.0 / began.elapsed().as_secs_f64());
+    let mut publisher = log.publisher(&bench.lane(&spec), true);
+    publisher.open().unwrap();
+    let outbox = super::bench::outbox_of(&spec, &vec![(Some("1"), value.as_str()); 2_000]);
+    let began = Instant::now();
+    for batch in 1..=10 {
+        publisher.publish(batch, batch, &[&outbox]).unwrap();
+    }
+    println!("publish, 2,000 at once: {:.0} messages/s", 20_000.0 / began.elapsed().as_secs_f64());
+    for clients in [1, 16] {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| (0..50).for_each(|_| drop(bench.append(&topic, records(&[&value])))));
+            }
+        });
+        let rate = f64::from(clients * 50) / began.elapsed().as_secs_f64();
+        println!("append, one record each time, {clients} clients: {rate:.0} records/s");
+    }
 }

@@ -1,4 +1,5 @@
 //! Mail against servers that take it, refuse it, hang and die.
 
+mod relay;
 mod server;
 mod smtp;

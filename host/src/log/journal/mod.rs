@@ -8,6 +8,7 @@
 //! One host reads a file's topics: every source is assigned all partitions. A second host on the same file takes
 //! the lanes over in the store, which fences the first one.
 
+mod append;
 mod headers;
 mod publisher;
 mod reader;
@@ -15,7 +16,6 @@ mod tables;
 
 use self::publisher::JournalPublisher;
 use self::reader::JournalReader;
-use self::tables::Line;
 use super::{
     Error, GroupLedger, Log, NewRecord, NewTopic, PartitionEvents, Position, Publisher, StoredRecord,
     partition_of,
@@ -25,7 +25,7 @@ use crate::spec::Spec;
 use crate::store::sqlite::database::{BEGIN, Database};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Handle;
@@ -55,6 +55,7 @@ struct Inner {
     /// Spreads records without a key.
     spread: AtomicU32,
     in_flight: Semaphore,
+    queue: append::Queue,
 }
 
 impl Journal {
@@ -69,6 +70,7 @@ impl Journal {
                 appended: watch::Sender::new(0),
                 spread: AtomicU32::new(0),
                 in_flight: Semaphore::new(IN_FLIGHT_BYTES_MAX as usize),
+                queue: append::Queue::default(),
             }),
         }
     }
@@ -87,7 +89,7 @@ impl Inner {
         if let Some(known) = self.topics.lock().get(topic) {
             return Ok(Some(known.clone()));
         }
-        let failed = |e| tables::error(format!("looking for topic {topic}"), e);
+        let failed = |e| tables::error(format!("looking for topic {topic}"), &e);
         let mut db = self.database.readers().acquire().await.map_err(failed)?;
         let ids = tables::partition_ids(&mut db, topic).await.map_err(failed)?;
         Ok((!ids.is_empty()).then(|| self.know(topic, ids)))
@@ -111,13 +113,15 @@ impl Inner {
         ids
     }
 
-    /// Where a record of a topic with so many partitions goes.
-    fn place(&self, key: Option<&[u8]>, partitions: usize) -> usize {
-        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
-        match key {
-            Some(key) => usize::try_from(partition_of(key, count)).unwrap_or(0),
-            None => self.spread.fetch_add(1, Ordering::Relaxed) as usize % partitions.max(1),
-        }
+    /// The partition of a topic that a record goes to, and its id.
+    fn place(&self, key: Option<&[u8]>, ids: &[i64]) -> (i32, i64) {
+        let count = i32::try_from(ids.len()).unwrap_or(i32::MAX).max(1);
+        let partition = match key {
+            Some(key) => partition_of(key, count),
+            None => (self.spread.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff) as i32 % count,
+        };
+        let id = usize::try_from(partition).ok().and_then(|partition| ids.get(partition));
+        (partition, id.copied().unwrap_or_default())
     }
 
     fn wake_readers(&self) {
@@ -129,46 +133,16 @@ impl Inner {
         if let Some(ids) = self.find(&topic.name).await? {
             return Ok(ids);
         }
-        let failed = |e| tables::error(format!("making topic {}", topic.name), e);
+        let failed = |e| tables::error(format!("making topic {}", topic.name), &e);
         let mut transaction = self.begin().await.map_err(failed)?;
         let ids = tables::ensure_topic(&mut transaction, topic).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(self.know(&topic.name, ids))
     }
 
-    async fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<Position>, Error> {
-        let ids = self.known(topic).await?;
-        let failed = |e| tables::error(format!("appending to topic {topic}"), e);
-        let places: Vec<usize> =
-            records.iter().map(|record| self.place(record.key.as_deref(), ids.len())).collect();
-        let mut counts: BTreeMap<usize, i64> = BTreeMap::new();
-        for &place in &places {
-            *counts.entry(place).or_default() += 1;
-        }
-        let now_ms = now_ms();
-        let mut transaction = self.begin().await.map_err(failed)?;
-        let mut next: BTreeMap<usize, (i64, i64)> = BTreeMap::new();
-        for (place, count) in counts {
-            let id = ids.get(place).copied().unwrap_or_default();
-            next.insert(place, (id, tables::reserve(&mut transaction, id, count).await.map_err(failed)?));
-        }
-        let mut positions = Vec::with_capacity(records.len());
-        let mut lines = Vec::with_capacity(records.len());
-        for (place, record) in places.into_iter().zip(records) {
-            let Some((id, offset)) = next.get_mut(&place) else { continue };
-            positions.push(Position { partition: i32::try_from(place).unwrap_or(i32::MAX), offset: *offset });
-            lines.push(Line::new(*id, *offset, record, now_ms));
-            *offset += 1;
-        }
-        tables::insert(&mut transaction, lines).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        self.wake_readers();
-        Ok(positions)
-    }
-
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
         let ids = self.known(topic).await?;
-        let failed = |e| tables::error(format!("reading topic {topic}"), e);
+        let failed = |e| tables::error(format!("reading topic {topic}"), &e);
         let mut db = self.database.readers().acquire().await.map_err(failed)?;
         let mut records: Vec<StoredRecord> = Vec::new();
         for (partition, &id) in (0..).zip(ids.iter()) {
@@ -237,7 +211,7 @@ impl Log for Journal {
 
     async fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         let id = self.inner.partition(topic, partition).await?;
-        let failed = |e| tables::error(format!("reading the bounds of topic {topic}"), e);
+        let failed = |e| tables::error(format!("reading the bounds of topic {topic}"), &e);
         let mut db = self.inner.database.readers().acquire().await.map_err(failed)?;
         tables::bounds(&mut db, id).await.map_err(failed)
     }
@@ -247,13 +221,13 @@ impl Log for Journal {
     }
 
     async fn topics(&self) -> Result<Vec<String>, Error> {
-        let failed = |e| tables::error("listing topics".to_owned(), e);
+        let failed = |e| tables::error("listing topics".to_owned(), &e);
         let mut db = self.inner.database.readers().acquire().await.map_err(failed)?;
         tables::topics(&mut db).await.map_err(failed)
     }
 
     async fn group_ledger(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
-        let failed = |e| tables::error(format!("reading the group's offset, {lane}"), e);
+        let failed = |e| tables::error(format!("reading the group's offset, {lane}"), &e);
         let mut db = self.inner.database.readers().acquire().await.map_err(failed)?;
         tables::group(&mut db, lane).await.map_err(failed)
     }
@@ -287,7 +261,7 @@ impl Log for Journal {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        let failed = |e| tables::error("ping".to_owned(), e);
+        let failed = |e| tables::error("ping".to_owned(), &e);
         let mut db = self.inner.database.readers().acquire().await.map_err(failed)?;
         sqlx::query("SELECT 1").execute(&mut *db).await.map(drop).map_err(failed)
     }

@@ -24,7 +24,7 @@ impl JournalPublisher {
     }
 
     async fn raise(&mut self) -> Result<GroupLedger, Error> {
-        let failed = |e| tables::error(format!("opening the publisher of {}", self.lane), e);
+        let failed = |e| tables::error(format!("opening the publisher of {}", self.lane), &e);
         let mut transaction = self.inner.begin().await.map_err(failed)?;
         let (generation, ledger) =
             tables::raise_generation(&mut transaction, &self.lane).await.map_err(failed)?;
@@ -34,7 +34,7 @@ impl JournalPublisher {
     }
 
     async fn move_on(&self, batch: i64, next_offset: i64, outboxes: Vec<Outbox<'_>>) -> Result<(), Error> {
-        let failed = |e| tables::error(format!("publishing batch {batch} of {}", self.lane), e);
+        let failed = |e| tables::error(format!("publishing batch {batch} of {}", self.lane), &e);
         let metadata = ledger_metadata(batch);
         let mut transaction = self.inner.begin().await.map_err(failed)?;
         // First, so that nothing is written for a publisher that is fenced.
@@ -74,8 +74,7 @@ impl JournalPublisher {
             let mut ids = Vec::with_capacity(outbox.messages.len());
             for message in &outbox.messages {
                 let partitions = topics.get(message.topic).map_or(&[][..], Vec::as_slice);
-                let id = partitions.get(self.inner.place(message.key, partitions.len())).copied();
-                let id = id.unwrap_or_default();
+                let (_, id) = self.inner.place(message.key, partitions);
                 *counts.entry(id).or_default() += 1;
                 ids.push(id);
             }

@@ -59,7 +59,7 @@ impl JournalReader {
             return Ok(true);
         }
         let (id, from) = (self.id, self.next);
-        let failed = |e| tables::error(format!("reading partition {id} of the journal at offset {from}"), e);
+        let failed = |e| tables::error(format!("reading partition {id} of the journal at offset {from}"), &e);
         let mut bytes = batch.bytes();
         let mut full = false;
         let next = &mut self.next;

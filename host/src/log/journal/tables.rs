@@ -231,8 +231,8 @@ fn place(id: i64, offset: i64) -> i64 {
 }
 
 /// A database error as the log's: what passes by itself is told from what does not.
-pub(super) fn error(doing: String, error: sqlx::Error) -> Error {
-    let passing = match &error {
+pub(super) fn error(doing: String, error: &sqlx::Error) -> Error {
+    let passing = match error {
         // Busy, locked, interrupted, I/O, full.
         sqlx::Error::Database(refusal) => {
             let code = refusal.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
