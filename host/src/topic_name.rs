@@ -14,12 +14,12 @@ use sha2::{Digest, Sha256};
 pub const LENGTH_MAX: usize = 249;
 
 /// The legal topic name for `text` between `prefix` and `suffix` (both legal themselves, as the spec's validation
-/// has it), never one of the `reserved` names.
+/// has it), never one of the `reserved` names, nor one that Kafka takes for the same.
 pub fn legal_topic(prefix: &str, text: &str, suffix: &str, reserved: &[&str]) -> String {
     let room = LENGTH_MAX.saturating_sub(prefix.len() + suffix.len());
     if plain(text) && text.len() <= room {
         let name = format!("{prefix}{}{suffix}", text.replace(' ', "_"));
-        if !reserved.contains(&name.as_str()) {
+        if !reserved.iter().any(|reserved| alike(reserved, &name)) {
             return name;
         }
     }
@@ -32,6 +32,11 @@ pub fn legal_topic(prefix: &str, text: &str, suffix: &str, reserved: &[&str]) ->
         .take(room)
         .collect();
     format!("{prefix}{legal}__{hash}{suffix}")
+}
+
+/// Whether Kafka takes two names for the same: it refuses to create the second one.
+fn alike(a: &str, b: &str) -> bool {
+    a.replace('.', "_") == b.replace('.', "_")
 }
 
 /// Whether a text can keep its letters.
@@ -78,6 +83,9 @@ mod tests {
     #[test]
     fn a_reserved_name_is_never_given() {
         assert_ne!(legal_topic("", "product orders", "", &["product_orders"]), "product_orders");
+        let dead_letters = ["product_orders.dlq"];
+        assert_ne!(legal_topic("", "product orders dlq", "", &dead_letters), "product_orders_dlq");
+        assert_ne!(legal_topic("shop.", "orders dlq", "", &["shop.orders.dlq"]), "shop.orders_dlq");
     }
 
     proptest! {
