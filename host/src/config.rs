@@ -15,7 +15,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 12] = [
+pub const ENVIRONMENT: [&str; 13] = [
+    "GRISTMILL_MAIL_LEASE_MS",
     "GRISTMILL_CACHE",
     "GRISTMILL_LOG",
     "GRISTMILL_STORE",
@@ -59,6 +60,10 @@ pub struct Settings {
     /// How long a silent host keeps its partitions, milliseconds (brokers allow 6000 or more unless told otherwise)
     #[arg(long, env = "GRISTMILL_SESSION_TIMEOUT_MS", global = true, value_name = "MS")]
     pub session_timeout_ms: Option<u32>,
+    /// For how long a host has a mail to itself while it sends it, milliseconds: after that a host that died is taken
+    /// to be dead, and the mail is sent by another. Not below the slowest server's answer
+    #[arg(long, env = "GRISTMILL_MAIL_LEASE_MS", global = true, value_name = "MS")]
+    pub mail_lease_ms: Option<u32>,
     /// Records that the HTTP interface takes for one topic in a second
     #[arg(long, env = "GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", global = true, value_name = "N")]
     pub ingest_records_per_second_max: Option<u32>,
@@ -101,6 +106,7 @@ impl Settings {
             data: self.data.or(file.data),
             cache: self.cache.or(file.cache),
             session_timeout_ms: self.session_timeout_ms.or(file.session_timeout_ms),
+            mail_lease_ms: self.mail_lease_ms.or(file.mail_lease_ms),
             ingest_records_per_second_max: self
                 .ingest_records_per_second_max
                 .or(file.ingest_records_per_second_max),

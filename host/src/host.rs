@@ -40,6 +40,7 @@ pub struct Host {
     pub stop: CancellationToken,
     mail: Arc<dyn crate::mail::Transport>,
     mail_committed: Arc<Notify>,
+    relay: RelaySettings,
 }
 
 impl Host {
@@ -84,7 +85,11 @@ impl Host {
             };
             pipelines.push(Pipeline::new(parts, stop.child_token()));
         }
-        Ok(Host { store, log, pipelines, stop, mail, mail_committed })
+        let mut relay = RelaySettings::default();
+        if let Some(lease_ms) = settings.mail_lease_ms {
+            relay.lease_ms = i64::from(lease_ms.max(1));
+        }
+        Ok(Host { store, log, pipelines, stop, mail, mail_committed, relay })
     }
 
     /// Starts the pipelines and the mail relay.
@@ -102,7 +107,7 @@ impl Host {
             store: self.store.clone(),
             transport: self.mail.clone(),
             wake: self.mail_committed.clone(),
-            settings: RelaySettings::default(),
+            settings: self.relay,
         };
         let relay_stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(relay_stop.clone()));

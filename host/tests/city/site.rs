@@ -103,6 +103,7 @@ impl Site {
             .env("GRISTMILL_STORE", self.settings.store.as_ref().unwrap())
             .env("GRISTMILL_MAIL", self.settings.mail.as_ref().unwrap())
             .env("GRISTMILL_SESSION_TIMEOUT_MS", "1500")
+            .env("GRISTMILL_MAIL_LEASE_MS", "2000")
             .env("GRISTMILL_MODULES", crate::sandbox::modules())
             .current_dir(self.folder.path());
         command
