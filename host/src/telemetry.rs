@@ -2,6 +2,7 @@
 
 use metrics::{Label, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Records that went through, by what became of them (`outcome`: `worked`, `dead-letter`, `parked`, `duplicate`).
@@ -51,7 +52,11 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 /// Logs to stderr what `GRISTMILL_TRACE` asks for (`info` unless set).
 pub fn install_logging(default: &str) {
     let filter = EnvFilter::try_from_env("GRISTMILL_TRACE").unwrap_or_else(|_| EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// Adds to a counter of a pipeline.

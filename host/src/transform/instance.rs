@@ -147,9 +147,12 @@ impl Instance {
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Fault::Timeout(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             Some(trap) => {
-                let printed = self.store.data().wasi.as_ref().map(|wasi| wasi.printed()).unwrap_or_default();
-                let printed =
-                    if printed.is_empty() { printed } else { format!("; it printed: {}", bounded(&printed)) };
+                let printed = &self.store.data().printed;
+                let printed = if printed.is_empty() {
+                    String::new()
+                } else {
+                    format!("; it printed: {}", bounded(printed))
+                };
                 Fault::Trap(format!("{trap}{printed}"))
             }
             None => Fault::Garbage(describe(error)),

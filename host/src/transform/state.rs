@@ -23,6 +23,8 @@ pub struct GuestState {
     pub(super) allowed_lookups: HashSet<String>,
     log_lines_left: u32,
     log_lines_dropped: u32,
+    /// The last line that the guest printed in its last call.
+    pub(super) printed: String,
     /// Set when a lookup's source could not be reached: the call was ended for no fault of the guest.
     pub(super) unavailable: Option<String>,
 }
@@ -38,6 +40,7 @@ impl GuestState {
             allowed_lookups: HashSet::new(),
             log_lines_left: 0,
             log_lines_dropped: 0,
+            printed: String::new(),
             unavailable: None,
         }
     }
@@ -49,8 +52,13 @@ impl GuestState {
         self.unavailable = None;
     }
 
-    /// Ends a call: says how many lines were dropped.
+    /// Ends a call: what the guest printed goes to its log, and how many lines were dropped is said.
     pub(super) fn end_call(&mut self) {
+        self.printed = self.wasi.as_ref().map(|wasi| wasi.take_printed()).unwrap_or_default();
+        for line in std::mem::take(&mut self.printed).lines() {
+            self.write_line(log::Level::Info, line);
+            self.printed = line.to_owned();
+        }
         if self.log_lines_dropped > 0 {
             tracing::warn!(place = %self.place, dropped = self.log_lines_dropped, "guest logged too many lines");
         }
@@ -62,9 +70,17 @@ impl types::Host for GuestState {}
 
 impl log::Host for GuestState {
     fn log(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
+        self.write_line(level, &text);
+        Ok(())
+    }
+}
+
+impl GuestState {
+    /// One line for the operator, if the guest has any left in this call.
+    fn write_line(&mut self, level: log::Level, text: &str) {
         if self.log_lines_left == 0 {
             self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
-            return Ok(());
+            return;
         }
         self.log_lines_left -= 1;
         let line = text.get(..text.floor_char_boundary(LINE_BYTES_MAX)).unwrap_or("").escape_debug();
@@ -75,7 +91,6 @@ impl log::Host for GuestState {
             log::Level::Warn => tracing::warn!(target: "gristmill::guest", %place, "{line}"),
             log::Level::Error => tracing::error!(target: "gristmill::guest", %place, "{line}"),
         }
-        Ok(())
     }
 }
 

@@ -4,29 +4,35 @@
 //! prints goes to its log.
 
 use super::state::GuestState;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use wasmtime::bail;
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait};
 
-/// Bytes that a guest may print in one batch; the rest is refused to it.
+/// Bytes of what a guest prints in one call that are kept; the rest is dropped.
 const PRINT_BYTES_MAX: usize = 64 << 10;
 
 /// A guest's view of WASI.
 pub(super) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
-    printed: MemoryOutputPipe,
+    printed: Printed,
 }
 
 impl Wasi {
     pub(super) fn new() -> Self {
-        let printed = MemoryOutputPipe::new(PRINT_BYTES_MAX);
+        let printed = Printed::default();
         let context = WasiCtx::builder()
             .stdout(printed.clone())
             .stderr(printed.clone())
             .wall_clock(StoppedClock)
             .monotonic_clock(StoppedClock)
+            .secure_random(Deterministic::new(vec![0]))
+            .insecure_random(Deterministic::new(vec![0]))
             .insecure_random_seed(0)
             .allow_tcp(false)
             .allow_udp(false)
@@ -35,9 +41,51 @@ impl Wasi {
         Wasi { context, table: ResourceTable::new(), printed }
     }
 
-    /// What was printed so far.
-    pub(super) fn printed(&self) -> String {
-        String::from_utf8_lossy(&self.printed.contents()).into_owned()
+    /// What was printed since this was asked last.
+    pub(super) fn take_printed(&self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut *self.printed.0.lock())).into_owned()
+    }
+}
+
+/// What a guest prints to stdout and stderr.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl IsTerminal for Printed {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printed {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for Printed {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Printed {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        let mut printed = self.0.lock();
+        let room = PRINT_BYTES_MAX.saturating_sub(printed.len());
+        printed.extend(bytes.iter().take(room));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PRINT_BYTES_MAX)
     }
 }
 

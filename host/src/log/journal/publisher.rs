@@ -49,7 +49,9 @@ impl JournalPublisher {
         let lines = self.lines(&mut transaction, outboxes).await.map_err(failed)?;
         let messages = !lines.is_empty();
         tables::insert(&mut transaction, lines).await.map_err(failed)?;
+        crate::crash::point("publish.produced");
         transaction.commit().await.map_err(failed)?;
+        crate::crash::point("publish.ended");
         if messages {
             self.inner.wake_readers();
         }

@@ -57,9 +57,7 @@ impl Client {
             .fetch_metadata(None, TIMEOUT)
             .map_err(|error| unavailable("listing topics".to_owned(), &error))?;
         let mut topics: Vec<String> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
-        topics.retain(|topic| {
-            !topic.starts_with("__consumer_offsets") && !topic.starts_with("__transaction_state")
-        });
+        topics.retain(|topic| topic != "__consumer_offsets" && topic != "__transaction_state");
         topics.sort();
         Ok(topics)
     }
