@@ -128,10 +128,13 @@ async fn rows(site: &Site, store: &Arc<dyn Store>) -> Vec<String> {
 async fn topics(site: &Site, log: &Arc<dyn Log>) -> Vec<String> {
     let (source, prefix) = (site.topic(), format!("{}.", site.name));
     let mut lines = Vec::new();
-    for topic in log.topics().await.unwrap() {
-        let other = topic == source || topic == format!("{source}.dlq");
+    let all = log.topics().await.unwrap();
+    let own = all.iter().filter(|topic| topic.starts_with(&prefix));
+    let read = own.map(|topic| async move { (topic, log.read_topic(topic, usize::MAX).await.unwrap()) });
+    for (topic, records) in futures::future::join_all(read).await {
+        let other = *topic == source || *topic == format!("{source}.dlq");
         let Some(own) = topic.strip_prefix(&prefix).filter(|_| !other) else { continue };
-        for record in log.read_topic(&topic, usize::MAX).await.unwrap() {
+        for record in records {
             let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8(bytes).unwrap());
             let city =
                 record.headers.iter().find(|(name, _)| name == "city").and_then(|(_, value)| value.clone());

@@ -243,6 +243,8 @@ fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredReco
         .set("group.id", "gristmill-read")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
+        // That a partition has ended is said after an empty fetch.
+        .set("fetch.wait.max.ms", "10")
         .create()
         .map_err(|error| unavailable(doing(), &error))?;
     consumer.assign(&assignment).map_err(|error| unavailable(doing(), &error))?;
