@@ -7,7 +7,7 @@ use crate::services::{Action, Order, Service};
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo [--serve] [--json] [-n N]
+  demo [--serve] [--json]
                               builds everything and runs examples/city-orders on the embedded set, with no
                               server; --serve keeps the host up, --json prints one object
   test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
@@ -53,14 +53,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
 
 /// The host knows these too; a person should hear of a wrong one before the build, not after it.
 fn demo(words: &[&str]) -> Result<Vec<String>, String> {
-    let mut rest = words.iter();
-    while let Some(word) = rest.next() {
+    for word in words {
         match *word {
             "--serve" | "--json" => {}
-            "-n" => match rest.next().map(|number| number.parse::<u64>()) {
-                Some(Ok(_)) => {}
-                _ => return Err("-n needs a number of records".to_owned()),
-            },
             word => return Err(format!("demo knows no `{word}`")),
         }
     }
@@ -118,8 +113,8 @@ mod tests {
 
     #[test]
     fn the_demo_hands_its_arguments_on() {
-        let arguments = ["--json", "-n", "20"].map(str::to_owned).to_vec();
-        assert_eq!(parsed("demo --json -n 20"), Ok(Command::Demo(arguments)));
+        let arguments = ["--json", "--serve"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("demo --json --serve"), Ok(Command::Demo(arguments)));
         assert_eq!(parsed("test a_name"), Ok(Command::Test(Some("a_name".to_owned()))));
     }
 
@@ -128,8 +123,6 @@ mod tests {
         for line in [
             "",
             "bake",
-            "demo -n",
-            "demo -n many",
             "demo --fast",
             "guests validate",
             "test --nocapture",

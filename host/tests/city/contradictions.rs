@@ -100,7 +100,7 @@ fn a_topic_made_anew_stops_the_pipeline() {
 fn a_group_offset_that_vanished_before_publishing_stops_the_pipeline() {
     let site = Site::city(Set::Real, "vanished");
     site.ingest(&samples());
-    let mut doomed = site.host(Some("publish.produced:2"));
+    let mut doomed = site.host(Some("publish.produced:10"));
     assert_eq!(doomed.wait_for_end(), None, "{}", doomed.log());
     // The dead member leaves the group after its session has timed out.
     let start = std::time::Instant::now();
