@@ -3,6 +3,7 @@
 
 mod city;
 mod control;
+mod house;
 mod log;
 mod mail;
 mod sandbox;

@@ -9,4 +9,4 @@ mod refused_rows;
 mod runs;
 mod site;
 
-pub use site::server;
+pub use site::{repository, server};
