@@ -35,8 +35,8 @@ pub const ENVIRONMENT: [&str; 13] = [
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where records come from and messages go: kafka://host:port[,host:port] | journal: (in the store's file) |
-    /// journal:FILE
+    /// Where records come from and messages go: kafka://host:port (several, separated by commas) | journal: (in the
+    /// store's file) | journal:FILE
     #[arg(long, env = "GRISTMILL_LOG", global = true, value_name = "URL", hide_env_values = true)]
     pub log: Option<String>,
     /// Where rows go: postgres://user:password@host/database | sqlite:FILE

@@ -62,7 +62,8 @@ fn clippy() -> Result<()> {
 
 fn document() -> Result<()> {
     let mut doc = workspace::cargo();
-    doc.args(["doc", "--workspace", "--no-deps", "--features", FEATURES]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--features", FEATURES])
+        .env("RUSTDOCFLAGS", "-D warnings");
     workspace::run(&mut doc)
 }
 
