@@ -5,6 +5,7 @@ mod city;
 mod control;
 mod house;
 mod log;
+mod lookup;
 mod mail;
 mod sandbox;
 mod store;

@@ -2,6 +2,7 @@
 //! embedded one, undisturbed and killed in the middle. What comes out is compared with the example's `expected/`,
 //! whatever happened on the way.
 
+mod adversaries;
 mod contradictions;
 mod crashes;
 mod outcome;
