@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -33,44 +32,30 @@ pub struct Engine {
     /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
     pub(super) compiled: Arc<Mutex<HashMap<String, Module>>>,
     pub(super) cache: Option<Cache>,
-    _clock: Arc<Clock>,
-}
-
-/// Stops the epoch's thread with the last clone of the engine.
-struct Clock(Arc<AtomicBool>);
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Engine {
-    /// Sets the engine up and starts its clock.
+    /// Sets the engine up and starts its clock. `cache` is a folder that keeps compiled modules, if there is to be
+    /// one.
     ///
     /// # Errors
     /// What the platform refuses: usually too little address space (`ulimit -v`).
-    /// `cache` is a folder that keeps compiled modules, if there is to be one.
     pub fn new(cache: Option<&Path>) -> anyhow::Result<Self> {
         let engine = wasmtime::Engine::new(&config())?;
         let linker = Arc::new(linker(&engine, false)?);
         let wasi_linker = Arc::new(self::linker(&engine, true)?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let (clock, stopped) = (engine.clone(), stop.clone());
+        // The clock lives as long as anything that was made by this engine: a guest whose clock stands still is never
+        // stopped.
+        let clock = engine.weak();
         std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
+            while let Some(engine) = clock.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
                 std::thread::sleep(EPOCH_TICK);
-                clock.increment_epoch();
             }
         })?;
-        Ok(Engine {
-            engine,
-            linker,
-            wasi_linker,
-            compiled: Arc::default(),
-            cache: cache.and_then(Cache::open),
-            _clock: Arc::new(Clock(stop)),
-        })
+        let cache = cache.and_then(Cache::open);
+        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), cache })
     }
 }
 

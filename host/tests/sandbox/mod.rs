@@ -159,6 +159,18 @@ fn endless_loops_are_stopped() {
 }
 
 #[test]
+fn endless_loops_are_stopped_when_only_the_chain_is_left_of_the_engine() {
+    let engine = Engine::new(None).unwrap();
+    let lookups: Arc<dyn Lookups> = Arc::new(Users);
+    let pipeline = Pipeline::load(&engine, &spec("misbehave", "{}", "").unwrap(), &lookups).unwrap();
+    drop(engine);
+    let mut chain = Chain::new(&pipeline);
+    drop(pipeline);
+    let (effects, _) = chain.apply(&batch(&items(1, &[(0, "loop")]))).unwrap();
+    assert_eq!(effects.failures[&0].code(), "guest-timeout");
+}
+
+#[test]
 fn memory_is_bounded() {
     isolates("hog", "guest-trap", "");
 }
