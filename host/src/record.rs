@@ -187,6 +187,25 @@ impl std::fmt::Display for LaneId {
     }
 }
 
+/// The most that a header's two lengths take up in a message, bytes.
+const HEADER_LENGTHS_BYTES: usize = 10;
+
+/// What a header takes up in a message, bytes.
+pub fn header_bytes(name: &str, value: Option<&[u8]>) -> usize {
+    name.len() + value.map_or(0, <[u8]>::len) + HEADER_LENGTHS_BYTES
+}
+
+/// What a record takes up in a message, bytes: key, value and headers.
+pub fn record_bytes(
+    key: &Option<Vec<u8>>,
+    value: &Option<Vec<u8>>,
+    headers: &[(String, Option<Vec<u8>>)],
+) -> usize {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let headers: usize = headers.iter().map(|(name, value)| header_bytes(name, value.as_deref())).sum();
+    length(key) + length(value) + headers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,12 +15,20 @@ mod partition;
 pub use error::Error;
 pub use partition::partition_of;
 
-use crate::record::{Batch, LaneId};
+use crate::record::{Batch, LaneId, record_bytes};
 use crate::spec::Spec;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The largest message that publishers send, bytes of key, value and headers; brokers and topics have limits of their
+/// own, mostly smaller.
+pub const MESSAGE_BYTES_MAX: u64 = (64 << 20) - (64 << 10);
+
+/// The largest record that [`Log::append`] takes, bytes of key, value and headers: what fits into a broker's default
+/// `max.message.bytes`.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
 
 /// A record on its way into a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +42,27 @@ pub struct NewRecord {
     /// When it was made, milliseconds since 1970-01-01 UTC; `None` for now (and in Kafka 0 too: librdkafka takes it
     /// for none).
     pub timestamp_ms: Option<i64>,
+}
+
+impl NewRecord {
+    /// Its size, as [`record_bytes`] counts it.
+    pub fn bytes(&self) -> usize {
+        record_bytes(&self.key, &self.value, &self.headers)
+    }
+}
+
+/// The bytes of all records, each of which must not be too large: before the first one is sent.
+fn check_sizes(records: &[NewRecord]) -> Result<usize, Error> {
+    let mut total = 0;
+    for (index, record) in records.iter().enumerate() {
+        let bytes = record.bytes();
+        if bytes > RECORD_BYTES_MAX {
+            let message = format!("it has {bytes} bytes, and {RECORD_BYTES_MAX} is the most");
+            return Err(Error::Refused { index, message });
+        }
+        total += bytes;
+    }
+    Ok(total)
 }
 
 /// Where the log put a record.
@@ -158,8 +187,8 @@ pub trait Log: Send + Sync + 'static {
     /// Appends records to a topic; answers once the log has acknowledged all of them, in their order.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too much is on its way already; nothing was sent then. [`Error::UnknownTopic`].
-    /// [`Error::Unavailable`]: some may have arrived.
+    /// [`Error::Busy`], [`Error::Refused`] (a record of more than [`RECORD_BYTES_MAX`]), [`Error::UnknownTopic`]:
+    /// nothing was sent. [`Error::Unavailable`]: some may have arrived.
     async fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<Position>, Error>;
 
     /// Makes a topic unless it is there.

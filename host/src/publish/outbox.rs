@@ -15,13 +15,16 @@
 
 use crate::effect::{MessageValues, Messages};
 use crate::log::NewTopic;
-use crate::record::{headers_at, present};
+use crate::record::{header_bytes, headers_at, present};
 use crate::spec::{Spec, TopicPattern};
 use crate::store::{DeadLetter, Work};
 use crate::topic_name::legal_topic;
 use std::collections::HashMap;
 
 const VERSION: u8 = 1;
+
+/// The header of a dead letter's copy that says how large the record is that was left out of it, bytes.
+pub const OMITTED_BYTES: &str = "gristmill.omitted-bytes";
 
 /// A message of an outbox value, borrowed from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +118,11 @@ impl Writer<'_> {
         }
     }
 
-    /// The copy of a dead letter, with the headers that Kafka Connect's users know.
+    /// The copy of a dead letter, with the headers that Kafka Connect's users know. Of a record that is too large for
+    /// a message with these headers, only they are copied: all of it stands in the store.
     fn dead_letter(&mut self, letter: &DeadLetter) {
         let Some(topic) = self.spec.dead_letter_topic.clone() else { return };
         let topic = self.topic(topic, self.spec.source.partitions, self.spec.source.replication);
-        self.start(topic, letter.timestamp_ms, letter.key.as_deref(), letter.value.as_deref());
         let (partition, offset) = (letter.partition.to_string(), letter.offset.to_string());
         let reason = letter.failure.reason();
         let about = [
@@ -133,12 +136,26 @@ impl Writer<'_> {
             ("__connect.errors.exception.class.name", letter.failure.code()),
             ("__connect.errors.exception.message", &reason),
         ];
-        number(&mut self.body, (letter.headers.len() + about.len()) as u64);
-        for (name, value) in &letter.headers {
+        let record_bytes = letter.record_bytes();
+        let about_bytes: usize =
+            about.iter().map(|(name, value)| header_bytes(name, Some(value.as_bytes()))).sum();
+        let fits = record_bytes + about_bytes <= self.spec.limits.message_bytes_max as usize;
+        let omitted = (!fits).then(|| record_bytes.to_string());
+        let (key, value, headers): (_, _, &[_]) = if fits {
+            (letter.key.as_deref(), letter.value.as_deref(), &letter.headers)
+        } else {
+            (None, None, &[])
+        };
+        self.start(topic, letter.timestamp_ms, key, value);
+        number(&mut self.body, (headers.len() + about.len() + usize::from(omitted.is_some())) as u64);
+        for (name, value) in headers {
             self.header(name, value.as_deref());
         }
         for (name, value) in about {
             self.header(name, Some(value.as_bytes()));
+        }
+        if let Some(bytes) = omitted {
+            self.header(OMITTED_BYTES, Some(bytes.as_bytes()));
         }
     }
 

@@ -68,12 +68,14 @@ pub struct Limits {
     pub batch_wait_ms_max: u64,
     /// Memory of one guest instance, bytes.
     pub guest_memory_bytes_max: u64,
-    /// Time of one guest call, milliseconds.
+    /// Processor time of one guest call, milliseconds.
     pub guest_time_ms_max: u64,
     /// Bytes that one guest call may return.
     pub effects_bytes_max: u64,
     /// Rows that one batch may cause.
     pub effects_rows_max: u32,
+    /// Bytes of one message's key, value and headers: not more than the topics' `max.message.bytes` leaves room for.
+    pub message_bytes_max: u32,
     /// Lines that a guest may log in one call; the rest is counted and dropped.
     pub log_lines_max: u32,
     /// How long a lane may take to finish what it has read when its partition goes to another host, or the host is
@@ -97,6 +99,8 @@ impl Default for Limits {
             guest_time_ms_max: 5_000,
             effects_bytes_max: 64 << 20,
             effects_rows_max: 1_000_000,
+            // A broker takes batches of 1,048,588 bytes unless told otherwise; what is around a message needs some.
+            message_bytes_max: 1_000_000,
             log_lines_max: 100,
             drain_ms_max: 20_000,
         }

@@ -199,12 +199,16 @@ impl Check {
             ("guest_time_ms_max", limits.guest_time_ms_max),
             ("effects_bytes_max", limits.effects_bytes_max),
             ("effects_rows_max", u64::from(limits.effects_rows_max)),
+            ("message_bytes_max", u64::from(limits.message_bytes_max)),
             ("drain_ms_max", limits.drain_ms_max),
         ] {
             self.at_least_one(&format!("limits.{key}"), value);
         }
         if limits.batch_bytes_max > 1 << 30 {
             self.issue("limits.batch_bytes_max", "must be at most 1 GiB (1073741824)");
+        }
+        if u64::from(limits.message_bytes_max) > crate::log::MESSAGE_BYTES_MAX {
+            self.issue("limits.message_bytes_max", "must be at most 64 MiB less 64 KiB (67043328)");
         }
         if !((1 << 20)..=super::Limits::GUEST_MEMORY_BYTES_MAX).contains(&limits.guest_memory_bytes_max) {
             self.issue(

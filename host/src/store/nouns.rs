@@ -161,6 +161,13 @@ pub struct DeadLetter {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+impl DeadLetter {
+    /// The size of its record, as [`record_bytes`](crate::record::record_bytes) counts it.
+    pub fn record_bytes(&self) -> usize {
+        crate::record::record_bytes(&self.key, &self.value, &self.headers)
+    }
+}
+
 /// Which dead letters to list: newest first.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterQuery {

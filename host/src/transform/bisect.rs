@@ -8,11 +8,12 @@
 //! and not one for each halving.
 
 use super::check::Checked;
+use super::cpu_time;
 use super::error::Fault;
 use super::instance::{Instance, Stage};
 use crate::record::Batch;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The least time that a part of a batch gets in a search.
 const SEARCH_MIN: Duration = Duration::from_millis(50);
@@ -34,7 +35,7 @@ pub(super) struct Worked {
     pub(super) parts: Vec<(u32, Checked)>,
     /// The records that make the guest fail.
     pub(super) culprits: Vec<(u32, Fault)>,
-    /// Time in the guest.
+    /// Processor time in the guest.
     pub(super) time: Duration,
 }
 
@@ -122,9 +123,9 @@ impl StageWorker {
             // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.
             None => Instance::new(&self.stage).map_err(Fault::Unavailable)?,
         };
-        let start = Instant::now();
+        let start = cpu_time::of_this_thread();
         let result = instance.apply(&self.stage, batch, limit);
-        let took = start.elapsed();
+        let took = cpu_time::of_this_thread().saturating_sub(start);
         worked.time += took;
         match &result {
             Ok(_) => {

@@ -9,7 +9,7 @@ use super::instance::Stage;
 use super::module::Module;
 use crate::effect::{Effects, Failure, Mail, MessageValues, Messages, Verdict};
 use crate::lookup::{Lookups, Unavailable};
-use crate::record::{Batch, Blobs, Header, headers_at, present};
+use crate::record::{Batch, Blobs, Header, header_bytes, headers_at, present};
 use crate::spec::Spec;
 use crate::store::StageRun;
 use std::borrow::Cow;
@@ -114,6 +114,7 @@ fn gather<'a>(worked: Worked, stage: &Stage, input: Input<'a>, effects: &mut Eff
             effects.rows.push(rows);
         }
         for mut messages in messages {
+            refuse_large(&messages, start, &input, stage, effects);
             if messages.values == MessageValues::Same && !input.same_values {
                 messages.values = copied_values(&messages.records, start, &input.batch);
             }
@@ -124,6 +125,30 @@ fn gather<'a>(worked: Worked, stage: &Stage, input: Input<'a>, effects: &mut Eff
         next.extend(forwarded.into_iter().map(|messages| (start, messages)));
     }
     next_input(input, next, effects)
+}
+
+/// Refuses the records whose messages no broker would take: after the commit it would be too late to.
+fn refuse_large(messages: &Messages, start: u32, input: &Input<'_>, stage: &Stage, effects: &mut Effects) {
+    let bytes_max = stage.limits.message_bytes_max as usize;
+    for (index, &record) in messages.records.iter().enumerate() {
+        let key = messages.keys.as_ref().map_or(0, |keys| keys.get(index).len());
+        let value = match &messages.values {
+            _ if !present(&messages.no_value, index) => 0,
+            MessageValues::Same => input.batch.values.get((start + record) as usize).len(),
+            MessageValues::Each(values) => values.get(index).len(),
+        };
+        let headers: usize = headers_at(&messages.headers, index)
+            .iter()
+            .map(|header| header_bytes(&header.name, header.value.as_deref()))
+            .sum();
+        let bytes = key + value + headers;
+        if bytes > bytes_max {
+            let reason = format!("a message of {bytes} bytes, and limits.message_bytes_max is {bytes_max}");
+            let digest = &stage.module.digest;
+            let failure = Failure::one(Verdict::Reject, &stage.name, digest, "message-too-large", reason);
+            effects.refuse(input.origin(start + record), failure);
+        }
+    }
 }
 
 /// The values of the messages' inputs, copied: for `same` where the input is not the lane's own batch.

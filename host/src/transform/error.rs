@@ -30,7 +30,7 @@ pub enum Fault {
     #[error("the guest trapped: {0}")]
     Trap(String),
     /// It took longer than it may.
-    #[error("the guest was stopped after {0} ms")]
+    #[error("the guest was stopped after {0} ms of processor time")]
     Timeout(u64),
     /// It said that it could not work the batch through.
     #[error("the guest gave up: {0}")]

@@ -3,6 +3,7 @@
 use super::bindings::EnrichingTransform;
 use super::bindings::exports::gristmill::transform::transformer as wit;
 use super::check::{Checked, check_effects};
+use super::cpu_time;
 use super::engine::EPOCH_TICK;
 use super::error::{Error, Fault};
 use super::module::Module;
@@ -13,7 +14,7 @@ use crate::record::Batch;
 use crate::spec::{Limits, Spec};
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 /// A stage's place in a running pipeline: what its instances are made from.
 #[derive(Clone)]
@@ -90,15 +91,18 @@ impl Instance {
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        store.set_epoch_deadline(ticks(time));
-        store.data_mut().begin_call(limits.log_lines_max);
+        store.epoch_deadline_callback(|store| {
+            let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
+            Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
+        });
+        begin_call(&mut store, time, limits);
         let bindings = stage
             .module
             .pre
             .instantiate(&mut store)
             .map_err(|error| format!("it cannot be instantiated: {}", describe(&error)))?;
         let mut instance = Instance { store, bindings };
-        instance.store.set_epoch_deadline(ticks(time));
+        begin_call(&mut instance.store, time, limits);
         let plan = instance
             .bindings
             .gristmill_transform_transformer()
@@ -108,13 +112,12 @@ impl Instance {
         Ok((instance, plan))
     }
 
-    /// Calls the guest with a batch and checks what comes back. `time` is how long it may take.
+    /// Calls the guest with a batch and checks what comes back. `time` is the processor time that it may take.
     ///
     /// # Errors
     /// [`Fault`]; but for [`Fault::GaveUp`] the instance is spent.
     pub fn apply(&mut self, stage: &Stage, batch: &Batch, time: Duration) -> Result<Checked, Fault> {
-        self.store.set_epoch_deadline(ticks(time));
-        self.store.data_mut().begin_call(stage.limits.log_lines_max);
+        begin_call(&mut self.store, time, &stage.limits);
         let headers: Vec<_> = batch.headers.iter().map(header).collect();
         let crossing = wit::Batch {
             topic: &batch.topic,
@@ -158,6 +161,14 @@ impl Instance {
             None => Fault::Garbage(describe(error)),
         }
     }
+}
+
+/// Sets what a call may use: so much processor time of this thread, so many lines in the log.
+fn begin_call(store: &mut Store<GuestState>, time: Duration, limits: &Limits) {
+    let state = store.data_mut();
+    state.begin_call(limits.log_lines_max);
+    state.stop_at = cpu_time::of_this_thread().saturating_add(time);
+    store.set_epoch_deadline(ticks(time));
 }
 
 /// Epochs until a deadline; one more, for the epoch that has begun already.

@@ -12,6 +12,7 @@ mod bisect;
 mod cache;
 mod chain;
 mod check;
+mod cpu_time;
 mod engine;
 mod error;
 mod instance;

@@ -7,6 +7,7 @@ use crate::lookup::{Answers, Lookups};
 use md5::{Digest, Md5};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::{StoreLimits, StoreLimitsBuilder, bail};
 
 /// The longest line that a guest may log, bytes; the rest of it is cut off.
@@ -21,6 +22,8 @@ pub struct GuestState {
     lookups: Option<Arc<dyn Lookups>>,
     /// The lookups of the guest's plan; it may ask no other.
     pub(super) allowed_lookups: HashSet<String>,
+    /// The processor time of its thread at which the call that runs is ended.
+    pub(super) stop_at: Duration,
     log_lines_left: u32,
     log_lines_dropped: u32,
     /// The last line that the guest printed in its last call.
@@ -38,6 +41,7 @@ impl GuestState {
             place,
             lookups,
             allowed_lookups: HashSet::new(),
+            stop_at: Duration::ZERO,
             log_lines_left: 0,
             log_lines_dropped: 0,
             printed: String::new(),

@@ -5,6 +5,7 @@
 mod adversaries;
 mod contradictions;
 mod crashes;
+mod ingest;
 mod outcome;
 mod refused_rows;
 mod runs;

@@ -5,10 +5,36 @@ use gristmill::log::Log;
 use gristmill::spec::Spec;
 use gristmill::store::Store;
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+const ACTING: &str = r#"
+version = 1
+name = "NAME"
+[source]
+topic = "NAME.in"
+partitions = 2
+[[stage]]
+name = "act"
+module = "MODULES/test/misbehave.wasm"
+[[table]]
+name = "items"
+mode = "append"
+columns = [{ name = "id", type = "bigint" }, { name = "note", type = "text", nullable = true }]
+[[output]]
+name = "out"
+topic = "NAME.out"
+[dead_letters]
+topic = "NAME.dlq"
+[limits]
+message_bytes_max = 1000
+guest_time_ms_max = 500
+guest_memory_bytes_max = 33554432
+effects_bytes_max = 8388608
+"#;
 
 /// Which parts a run stands on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,8 +80,18 @@ impl Site {
         site
     }
 
+    /// A place for a guest that does what each record asks for (`guests/misbehave`), on the real set. A record with
+    /// `to` is a row, in a table that would show a double, and a message.
+    pub fn acting(test: &str) -> Self {
+        let modules = crate::sandbox::modules().display().to_string();
+        Self::new(Set::Real, test, ACTING, |spec, name| {
+            spec.replace("NAME", name).replace("MODULES", &modules)
+        })
+    }
+
     /// A place for a spec.
     pub fn new(set: Set, test: &str, spec: &str, rename: impl Fn(&str, &str) -> String) -> Self {
+        tell_failures_at_once();
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let name = format!("{test}-{}", nanos % 10_000_000_000);
         let folder = tempfile::tempdir().unwrap();
@@ -141,6 +177,9 @@ impl Site {
             .env("GRISTMILL_LISTEN", format!("127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap());
+        if let Some(rate) = self.settings.ingest_records_per_second_max {
+            command.env("GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", rate.to_string());
+        }
         if let Some(point) = crash_at {
             command.env("GRISTMILL_CRASH_AT", point);
         }
@@ -200,6 +239,18 @@ impl Drop for Site {
                 std::panic::catch_unwind(|| sql(&base, &format!("DROP DATABASE {database} WITH (FORCE)")));
         }
     }
+}
+
+/// A test that fails says so when it does, not only at the end of all: the minutes between may be many.
+fn tell_failures_at_once() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = writeln!(std::io::stderr(), "\n{panic}");
+            hook(panic);
+        }));
+    });
 }
 
 /// Runs a statement by psql.

@@ -1,5 +1,7 @@
 //! The invariants of ARCHITECTURE.md that can be read off the sources, and the documents that must stay true.
 
+mod documents;
+
 use crate::city::repository;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Chains of stages: what one sends to `next` the other reads, and what any of them refuses goes no further.
 
-use super::{ENGINE, Users, modules};
+use super::{EFFECTS, ENGINE, Users, modules};
 use gristmill::effect::{Cell, Effects};
 use gristmill::lookup::Lookups;
 use gristmill::record::Batch;
@@ -26,13 +26,7 @@ required = ["id"]
 [[stage]]
 name = "act"
 module = "{0}/test/misbehave.wasm"
-[[table]]
-name = "items"
-mode = "append"
-columns = [{{ name = "id", type = "bigint" }}, {{ name = "note", type = "text", nullable = true }}]
-[[output]]
-name = "out"
-topic = "out"
+{EFFECTS}
 [limits]
 guest_time_ms_max = 2000
 "#,

@@ -35,6 +35,17 @@ impl Lookups for Users {
     }
 }
 
+/// Table and output of the test guests.
+const EFFECTS: &str = r#"
+[[table]]
+name = "items"
+mode = "append"
+columns = [{ name = "id", type = "bigint" }, { name = "note", type = "text", nullable = true }]
+[[output]]
+name = "out"
+topic = "out"
+"#;
+
 /// A spec with one stage of a test guest.
 pub fn spec(module: &str, config: &str, limits: &str) -> Result<Spec, gristmill::spec::Error> {
     let module = modules().join("test").join(format!("{module}.wasm"));
@@ -48,13 +59,7 @@ topic = "in"
 name = "act"
 module = "{}"
 config = {config}
-[[table]]
-name = "items"
-mode = "append"
-columns = [{{ name = "id", type = "bigint" }}, {{ name = "note", type = "text", nullable = true }}]
-[[output]]
-name = "out"
-topic = "out"
+{EFFECTS}
 [[lookup]]
 name = "users"
 [limits]
@@ -209,6 +214,23 @@ fn garbage_is_isolated() {
 #[test]
 fn a_gigabyte_is_not_lifted() {
     isolates("gigabyte", "guest-garbage", "");
+}
+
+#[test]
+fn a_message_that_no_broker_would_take_refuses_its_record() {
+    let (mut chain, _) = chain("{}", "message_bytes_max = 100");
+    // With its key of one byte, a message is one byte longer than its value.
+    let value = |id: usize, bytes: usize| {
+        let start = format!(r#"{{"id": {id}, "to": true, "pad": ""#);
+        let pad = "x".repeat(bytes - start.len() - 2);
+        format!(r#"{start}{pad}"}}"#)
+    };
+    let values = [value(0, 99), value(1, 100), value(2, 99)];
+    let (effects, _) = chain.apply(&batch(&values)).unwrap();
+    let failure = &effects.failures[&1];
+    assert_eq!((effects.failures.len(), failure.code()), (1, "message-too-large"));
+    assert!(failure.reason().contains("101 bytes, and limits.message_bytes_max is 100"), "{failure:?}");
+    assert_eq!(row_ids(&effects), [0, 2], "a refused record causes nothing else either");
 }
 
 #[test]

@@ -32,10 +32,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-/// The largest record that is appended (key, value and headers): Kafka's own default, so that what the embedded set
-/// takes the real one takes too. What a pipeline publishes is not measured: it is a fact already.
-pub const RECORD_BYTES_MAX: usize = 1_048_588;
-
 /// Bytes of records that may be on their way into the journal at once.
 const IN_FLIGHT_BYTES_MAX: u32 = 64 << 20;
 
@@ -157,14 +153,6 @@ impl Inner {
     }
 }
 
-/// Bytes of a record: what the limits count.
-fn bytes_of(record: &NewRecord) -> usize {
-    let headers = record.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
-    record.key.as_ref().map_or(0, Vec::len)
-        + record.value.as_ref().map_or(0, Vec::len)
-        + headers.sum::<usize>()
-}
-
 /// Milliseconds since 1970-01-01 UTC.
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -178,15 +166,7 @@ impl Log for Journal {
     }
 
     async fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<Position>, Error> {
-        let mut total = 0_usize;
-        for (index, record) in records.iter().enumerate() {
-            let bytes = bytes_of(record);
-            if bytes > RECORD_BYTES_MAX {
-                let message = format!("it has {bytes} bytes, and {RECORD_BYTES_MAX} is the most");
-                return Err(Error::Refused { index, message });
-            }
-            total += bytes;
-        }
+        let total = super::check_sizes(&records)?;
         // One append larger than all that may be on its way goes alone.
         let permits = u32::try_from(total).unwrap_or(u32::MAX).min(IN_FLIGHT_BYTES_MAX);
         let (inner, topic) = (self.inner.clone(), topic.to_owned());

@@ -72,6 +72,7 @@ impl KafkaLog {
                 .set("enable.idempotence", "true")
                 .set("partitioner", "murmur2_random")
                 .set("linger.ms", "2")
+                .set("message.max.bytes", "1048588")
                 .set("delivery.timeout.ms", "20000")
                 .set("queue.buffering.max.kbytes", "65536")
                 .create()
@@ -100,6 +101,7 @@ impl Log for KafkaLog {
     }
 
     async fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<Position>, Error> {
+        super::check_sizes(&records)?;
         if self.known_partitions(topic).await?.is_none() {
             return Err(Error::UnknownTopic(topic.to_owned()));
         }
@@ -114,17 +116,25 @@ impl Log for KafkaLog {
             if !record.headers.is_empty() {
                 message.headers = Some(headers(&record.headers));
             }
-            match producer.send_result(message) {
-                Ok(delivery) => sent.push(delivery),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if sent.is_empty() => {
-                    return Err(Error::Busy);
+            // Once one record of a request is on its way, the others follow it: they wait for room.
+            let deadline = Instant::now() + TIMEOUT;
+            loop {
+                match producer.send_result(message) {
+                    Ok(delivery) => sent.push(delivery),
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                        if index == 0 {
+                            return Err(Error::Busy);
+                        }
+                        if Instant::now() < deadline {
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                            message = back;
+                            continue;
+                        }
+                        return Err(unavailable(doing(), &"no room in the producer's queue"));
+                    }
+                    Err((error, _)) => return Err(unavailable(doing(), &error)),
                 }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _))
-                    if sent.is_empty() =>
-                {
-                    return Err(Error::Refused { index, message: "it is too large".to_owned() });
-                }
-                Err((error, _)) => return Err(unavailable(doing(), &error)),
+                break;
             }
         }
         let mut positions = Vec::with_capacity(sent.len());

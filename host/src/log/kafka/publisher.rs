@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, HashSet};
@@ -89,9 +89,9 @@ impl Publisher for Plain {
     }
 }
 
-/// Remembers the first message that could not be delivered.
+/// Remembers the first message that could not be delivered: its topic, and why.
 #[derive(Default)]
-struct Deliveries(Mutex<Option<KafkaError>>);
+struct Deliveries(Mutex<Option<(String, KafkaError)>>);
 
 impl ClientContext for Deliveries {}
 
@@ -99,8 +99,8 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.0.lock().get_or_insert(error.clone());
+        if let Err((error, message)) = result {
+            self.0.lock().get_or_insert_with(|| (message.topic().to_owned(), error.clone()));
         }
     }
 }
@@ -223,7 +223,7 @@ impl Transactional {
                     producer.poll(Duration::from_millis(5));
                 }
                 Err((error, _)) => {
-                    return Err(self.failed(producer, &format!("producing to topic {topic}"), &error));
+                    return Err(self.failed(producer, &producing(topic, &error), &error));
                 }
             }
         }
@@ -240,9 +240,21 @@ impl Transactional {
         }
         producer.poll(Duration::ZERO);
         match producer.context().0.lock().take() {
-            Some(error) => Err(self.failed(producer, "producing the messages", &error)),
+            Some((topic, error)) => Err(self.failed(producer, &producing(&topic, &error), &error)),
             None => Ok(()),
         }
+    }
+}
+
+/// What was being done when a message failed, with what to do where trying again will not help by itself.
+fn producing(topic: &str, error: &KafkaError) -> String {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+        format!(
+            "producing to topic {topic}, whose max.message.bytes is less than limits.message_bytes_max of the spec \
+             leaves room for: raise the topic's; what stands in the outbox is sent then"
+        )
+    } else {
+        format!("producing to topic {topic}")
     }
 }
 
