@@ -2,6 +2,8 @@
 //! databases. Errors name table and column and say what to do.
 
 use super::Error;
+use super::fault::Fault;
+use super::sql::{Arg, Row, Sql};
 use crate::spec::{Column, ColumnType, Mode, Table};
 
 /// A table as it is.
@@ -23,6 +25,38 @@ pub struct FoundColumn {
     pub not_null: bool,
     /// Whether an insert may leave it out.
     pub has_default: bool,
+}
+
+/// What to ask a database about a table, by its name (`$1`).
+pub struct Catalog {
+    /// The columns: name, type, length, whether they refuse NULL, whether an insert may leave them out.
+    pub columns: &'static str,
+    /// The unique indexes' columns: the index's number, the column's name; by index.
+    pub unique: &'static str,
+}
+
+impl Catalog {
+    /// Reads a table's shape; `None` if there is no such table.
+    pub async fn read(&self, sql: &mut dyn Sql, name: &str) -> Result<Option<Shape>, Error> {
+        let args = [Arg::from(name)];
+        let rows = sql.fetch(self.columns, &args).await.map_err(Fault::into_error)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let column = |row: &Row| FoundColumn {
+            name: row.text(0),
+            ty: row.text(1),
+            length: row.opt_int(2).and_then(|length| u32::try_from(length).ok()),
+            not_null: row.int(3) == 1,
+            has_default: row.int(4) == 1,
+        };
+        let mut shape = Shape { columns: rows.iter().map(column).collect(), unique: Vec::new() };
+        let indexes = sql.fetch(self.unique, &args).await.map_err(Fault::into_error)?;
+        for index in indexes.chunk_by(|a, b| a.int(0) == b.int(0)) {
+            shape.unique.push(index.iter().map(|row| row.text(1)).collect());
+        }
+        Ok(Some(shape))
+    }
 }
 
 fn unfit(table: &Table, what: String) -> Error {

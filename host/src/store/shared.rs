@@ -74,7 +74,8 @@ impl<E: Engine> Store for SqlStore<E> {
     }
 
     async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
-        self.engine.prepare_tables(spec).await
+        let (engine, spec) = (Arc::clone(&self.engine), spec.clone());
+        self.writing(move |tx| Box::pin(async move { engine.prepare_tables(tx, &spec).await })).await
     }
 
     async fn take_over(&self, lane: &LaneId) -> Result<LaneState, Error> {

@@ -8,6 +8,7 @@ use super::{Error, LaneId};
 use crate::spec::{Spec, Table};
 use async_trait::async_trait;
 use std::borrow::Cow;
+use std::ops::DerefMut;
 
 /// A value as both databases give it, by the column's type: truth values as 0 and 1; numbers of type numeric, dates,
 /// times and uuid as texts, the same in both.
@@ -98,6 +99,31 @@ pub trait Sql: Send {
     fn dialect(&self) -> Dialect;
 }
 
+/// A connection taken from a pool, or in a transaction: what can be said on it is said on what is inside.
+pub struct On<C>(pub C);
+
+#[async_trait]
+impl<C> Sql for On<C>
+where
+    C: DerefMut<Target: Sql + Sync> + Send + Sync,
+{
+    async fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
+        self.0.execute(sql, args).await
+    }
+
+    async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
+        self.0.fetch(sql, args).await
+    }
+
+    async fn with_rows(&mut self, rows: &Rows<'_>, columns: &[usize], tail: &str) -> Result<Vec<Row>, Fault> {
+        self.0.with_rows(rows, columns, tail).await
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+}
+
 /// A store transaction. It is ended by [`Tx::commit`] or [`Tx::rollback`], never dropped half-way.
 #[async_trait]
 pub trait Tx: Sql {
@@ -140,7 +166,7 @@ pub trait Engine: Send + Sync + 'static {
     async fn migrate(&self) -> Result<(), Error>;
 
     /// Makes or verifies a pipeline's tables.
-    async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error>;
+    async fn prepare_tables(&self, tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error>;
 
     /// Whether a table has the hidden column that numbers its rows ([`super::tables::SEQUENCE`]).
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error>;

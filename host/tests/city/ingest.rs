@@ -4,15 +4,15 @@
 use super::site::{Site, sql};
 
 /// Records of a request.
-const REQUEST: usize = 4_000;
+const REQUEST: usize = 10_000;
 /// Requests of a client that are taken in the end.
 const REQUESTS: usize = 2;
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 3;
 
 #[test]
 fn a_flood_is_held_back_and_nothing_acknowledged_is_lost() {
     let mut site = Site::acting("flood");
-    site.settings.ingest_records_per_second_max = Some(2_000);
+    site.settings.ingest_records_per_second_max = Some(1_000);
     let mut host = site.host(None);
     host.wait_until_ready();
     let body = [r#"{"id": 1, "to": true}"#; REQUEST].join("\n");

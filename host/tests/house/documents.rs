@@ -40,7 +40,7 @@ fn every_command_that_a_document_names_is_understood() {
             words.push("--help".to_owned());
             let words: Vec<&str> = words
                 .iter()
-                .map(|word| if ["N", "P"].contains(&word.as_str()) { "1" } else { word })
+                .map(|word| if ["N", "P", "ID"].contains(&word.as_str()) { "1" } else { word })
                 .collect();
             let output = gristmill(&words);
             let error = String::from_utf8_lossy(&output.stderr);

@@ -5,13 +5,13 @@ mod session;
 mod shape;
 mod tables;
 
+use super::Error;
 use super::shared::SqlStore;
-use super::sql::{Engine, Sql, Tx};
-use super::{Error, fault::Fault};
+use super::sql::{Engine, On, Sql, Tx};
 use crate::spec::{Spec, Table};
 use crate::store::tables::SEQUENCE;
 use async_trait::async_trait;
-use session::{KIND, Reader, Writer, store_error};
+use session::{KIND, store_error};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
@@ -81,12 +81,12 @@ impl Engine for Postgres {
         // Whatever the database's default: a later statement must see what others have committed meanwhile.
         let begun = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await;
         let tx = begun.map_err(|error| store_error("beginning a transaction", &error))?;
-        Ok(Box::new(Writer(tx)))
+        Ok(Box::new(On(tx)))
     }
 
     async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
         let connection = self.pool.acquire().await;
-        Ok(Box::new(Reader(connection.map_err(|error| store_error("getting a connection", &error))?)))
+        Ok(Box::new(On(connection.map_err(|error| store_error("getting a connection", &error))?)))
     }
 
     async fn migrate(&self) -> Result<(), Error> {
@@ -117,15 +117,8 @@ impl Engine for Postgres {
         })
     }
 
-    async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        match tables::prepare(tx.as_mut(), spec).await {
-            Ok(()) => tx.commit().await.map_err(Fault::into_error),
-            Err(error) => {
-                tx.rollback().await;
-                Err(error)
-            }
-        }
+    async fn prepare_tables(&self, tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
+        tables::prepare(tx, spec).await
     }
 
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {

@@ -5,9 +5,8 @@ use crate::spec::ColumnType;
 use crate::store::Error;
 use crate::store::fault::{self, Fault, State};
 use crate::store::rows::Rows;
-use crate::store::sql::{Arg, BatchLine, Dialect, Row, Sql, Tx, Value};
+use crate::store::sql::{Arg, BatchLine, Dialect, On, Row, Sql, Tx, Value};
 use async_trait::async_trait;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgValueRef};
 use sqlx::query::Query;
 use sqlx::{Arguments, AssertSqlSafe, Postgres, Row as _, Transaction, TypeInfo, ValueRef};
@@ -15,11 +14,8 @@ use std::borrow::Cow;
 
 pub const KIND: &str = "PostgreSQL";
 
-/// A connection for statements that stand alone.
-pub struct Reader(pub PoolConnection<Postgres>);
-
 /// A transaction.
-pub struct Writer(pub Transaction<'static, Postgres>);
+pub type Writer = On<Transaction<'static, Postgres>>;
 
 /// Turns what sqlx reports into a fault; `doing` is the table, or what was being done.
 pub fn fault(doing: &str, error: &sqlx::Error) -> Fault {
@@ -56,33 +52,6 @@ fn query<'a>(sql: &str, args: &[Arg<'_>]) -> Query<'a, Postgres, PgArguments> {
 /// The first words of a statement, to say what was being done.
 fn doing(sql: &str) -> String {
     sql.split_whitespace().take(4).collect::<Vec<_>>().join(" ")
-}
-
-async fn execute(connection: &mut PgConnection, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-    let done = query(sql, args).execute(connection).await.map_err(|error| fault(&doing(sql), &error))?;
-    Ok(done.rows_affected())
-}
-
-async fn fetch(connection: &mut PgConnection, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-    let rows = query(sql, args).fetch_all(connection).await.map_err(|error| fault(&doing(sql), &error))?;
-    rows.iter().map(row).collect()
-}
-
-async fn with_rows(
-    connection: &mut PgConnection,
-    rows: &Rows<'_>,
-    columns: &[usize],
-    tail: &str,
-) -> Result<Vec<Row>, Fault> {
-    let mut args = PgArguments::default();
-    for column in columns {
-        let added = args.add(Array::new(rows, *column));
-        added.map_err(|error| fault(&rows.table.name, &sqlx::Error::Encode(error)))?;
-    }
-    let sql = format!("WITH v AS ({}) {tail}", source(rows, columns)).replacen(") ,", "),", 1);
-    let query = sqlx::query_with(AssertSqlSafe(sql), args);
-    let found = query.fetch_all(connection).await.map_err(|error| fault(&rows.table.name, &error))?;
-    found.iter().map(row).collect()
 }
 
 /// `v`: the columns as arrays, unnested side by side, with the row's number from 0.
@@ -138,36 +107,27 @@ fn value(raw: PgValueRef<'_>) -> Result<Value<'static>, sqlx::error::BoxDynError
 }
 
 #[async_trait]
-impl Sql for Reader {
+impl Sql for PgConnection {
     async fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-        execute(&mut self.0, sql, args).await
+        let done = query(sql, args).execute(self).await.map_err(|error| fault(&doing(sql), &error))?;
+        Ok(done.rows_affected())
     }
 
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-        fetch(&mut self.0, sql, args).await
+        let rows = query(sql, args).fetch_all(self).await.map_err(|error| fault(&doing(sql), &error))?;
+        rows.iter().map(row).collect()
     }
 
     async fn with_rows(&mut self, rows: &Rows<'_>, columns: &[usize], tail: &str) -> Result<Vec<Row>, Fault> {
-        with_rows(&mut self.0, rows, columns, tail).await
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres
-    }
-}
-
-#[async_trait]
-impl Sql for Writer {
-    async fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-        execute(&mut self.0, sql, args).await
-    }
-
-    async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-        fetch(&mut self.0, sql, args).await
-    }
-
-    async fn with_rows(&mut self, rows: &Rows<'_>, columns: &[usize], tail: &str) -> Result<Vec<Row>, Fault> {
-        with_rows(&mut self.0, rows, columns, tail).await
+        let mut args = PgArguments::default();
+        for column in columns {
+            let added = args.add(Array::new(rows, *column));
+            added.map_err(|error| fault(&rows.table.name, &sqlx::Error::Encode(error)))?;
+        }
+        let sql = format!("WITH v AS ({}) {tail}", source(rows, columns)).replacen(") ,", "),", 1);
+        let query = sqlx::query_with(AssertSqlSafe(sql), args);
+        let found = query.fetch_all(&mut *self).await.map_err(|error| fault(&rows.table.name, &error))?;
+        found.iter().map(row).collect()
     }
 
     fn dialect(&self) -> Dialect {
@@ -228,7 +188,7 @@ impl Tx for Writer {
             Arg::from(line.counts),
             Arg::Bytes(outbox),
         ];
-        execute(&mut self.0, FINISH, &args).await.map(|_| ())
+        self.execute(FINISH, &args).await.map(|_| ())
     }
 
     async fn commit(self: Box<Self>) -> Result<(), Fault> {

@@ -4,14 +4,14 @@ pub mod database;
 mod session;
 mod tables;
 
+use super::Error;
 use super::shared::SqlStore;
-use super::sql::{Engine, Sql, Tx};
-use super::{Error, fault::Fault};
+use super::sql::{Engine, On, Sql, Tx};
 use crate::spec::{Spec, Table};
 use crate::store::tables::SEQUENCE;
 use async_trait::async_trait;
 use database::{BEGIN, Database};
-use session::{KIND, Reader, Writer, store_error};
+use session::{KIND, store_error};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,12 +52,12 @@ impl Engine for Sqlite {
     async fn begin(&self) -> Result<Box<dyn Tx>, Error> {
         let begun = self.database.writer().begin_with(BEGIN).await;
         let tx = begun.map_err(|error| store_error("beginning a transaction", &error))?;
-        Ok(Box::new(Writer(tx)))
+        Ok(Box::new(On(tx)))
     }
 
     async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
         let connection = self.database.readers().acquire().await;
-        Ok(Box::new(Reader(connection.map_err(|error| store_error("getting a connection", &error))?)))
+        Ok(Box::new(On(connection.map_err(|error| store_error("getting a connection", &error))?)))
     }
 
     async fn migrate(&self) -> Result<(), Error> {
@@ -65,15 +65,8 @@ impl Engine for Sqlite {
         Ok(())
     }
 
-    async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        match tables::prepare(tx.as_mut(), spec).await {
-            Ok(()) => tx.commit().await.map_err(Fault::into_error),
-            Err(error) => {
-                tx.rollback().await;
-                Err(error)
-            }
-        }
+    async fn prepare_tables(&self, tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
+        tables::prepare(tx, spec).await
     }
 
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {

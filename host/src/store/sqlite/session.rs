@@ -4,11 +4,10 @@ use crate::effect::Cell;
 use crate::spec::ColumnType;
 use crate::store::fault::{self, Fault, State};
 use crate::store::rows::Rows;
-use crate::store::sql::{Arg, BatchLine, Dialect, Row, Sql, Tx, Value};
+use crate::store::sql::{Arg, BatchLine, Dialect, On, Row, Sql, Tx, Value};
 use crate::store::value::shown;
 use crate::store::{Error, Refusal};
 use async_trait::async_trait;
-use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Decode, Row as _, Sqlite, Transaction, TypeInfo, ValueRef};
@@ -22,11 +21,8 @@ const ARGS_MAX: usize = 4_000;
 /// Rows per statement, falling: only so many different statements per table stay prepared.
 const PARTS: [usize; 4] = [256, 32, 4, 1];
 
-/// A connection for statements that only read.
-pub struct Reader(pub PoolConnection<Sqlite>);
-
 /// A transaction.
-pub struct Writer(pub Transaction<'static, Sqlite>);
+pub type Writer = On<Transaction<'static, Sqlite>>;
 
 /// Turns what sqlx reports into a fault, with the SQLSTATE that PostgreSQL would have given.
 pub fn fault(doing: &str, error: &sqlx::Error) -> Fault {
@@ -95,41 +91,6 @@ fn doing(sql: &str) -> String {
     sql.split_whitespace().take(4).collect::<Vec<_>>().join(" ")
 }
 
-async fn execute(connection: &mut SqliteConnection, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-    let done = query(sql, args).execute(connection).await.map_err(|error| fault(&doing(sql), &error))?;
-    Ok(done.rows_affected())
-}
-
-async fn fetch(connection: &mut SqliteConnection, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-    let rows = query(sql, args).fetch_all(connection).await.map_err(|error| fault(&doing(sql), &error))?;
-    rows.iter().map(row).collect()
-}
-
-async fn with_rows(
-    connection: &mut SqliteConnection,
-    rows: &Rows<'_>,
-    columns: &[usize],
-    tail: &str,
-) -> Result<Vec<Row>, Fault> {
-    let (mut found, mut done) = (Vec::new(), 0);
-    while done < rows.len() {
-        let room = (rows.len() - done).min((ARGS_MAX / (columns.len() + 1)).max(1));
-        let part = PARTS.into_iter().find(|part| *part <= room).unwrap_or(1);
-        let failed = |error: &sqlx::Error| fault(&rows.table.name, error);
-        let args = arguments(rows, columns, done..done + part)
-            .map_err(|error| failed(&sqlx::Error::Encode(error)))?;
-        let sql =
-            AssertSqlSafe(format!("WITH v({}) AS (VALUES {}) {tail}", names(columns), places(columns, part)));
-        let answer =
-            sqlx::query_with(sql, args).fetch_all(&mut *connection).await.map_err(|error| failed(&error))?;
-        for row_found in &answer {
-            found.push(row(row_found)?);
-        }
-        done += part;
-    }
-    Ok(found)
-}
-
 fn names(columns: &[usize]) -> String {
     let mut names: Vec<String> = columns.iter().map(|place| format!("c{place}")).collect();
     names.push("i".to_owned());
@@ -192,36 +153,38 @@ fn row(row: &SqliteRow) -> Result<Row, Fault> {
 }
 
 #[async_trait]
-impl Sql for Reader {
+impl Sql for SqliteConnection {
     async fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-        execute(&mut self.0, sql, args).await
+        let done = query(sql, args).execute(self).await.map_err(|error| fault(&doing(sql), &error))?;
+        Ok(done.rows_affected())
     }
 
     async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-        fetch(&mut self.0, sql, args).await
+        let rows = query(sql, args).fetch_all(self).await.map_err(|error| fault(&doing(sql), &error))?;
+        rows.iter().map(row).collect()
     }
 
     async fn with_rows(&mut self, rows: &Rows<'_>, columns: &[usize], tail: &str) -> Result<Vec<Row>, Fault> {
-        with_rows(&mut self.0, rows, columns, tail).await
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect::Sqlite
-    }
-}
-
-#[async_trait]
-impl Sql for Writer {
-    async fn execute(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<u64, Fault> {
-        execute(&mut self.0, sql, args).await
-    }
-
-    async fn fetch(&mut self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, Fault> {
-        fetch(&mut self.0, sql, args).await
-    }
-
-    async fn with_rows(&mut self, rows: &Rows<'_>, columns: &[usize], tail: &str) -> Result<Vec<Row>, Fault> {
-        with_rows(&mut self.0, rows, columns, tail).await
+        let (mut found, mut done) = (Vec::new(), 0);
+        while done < rows.len() {
+            let room = (rows.len() - done).min((ARGS_MAX / (columns.len() + 1)).max(1));
+            let part = PARTS.into_iter().find(|part| *part <= room).unwrap_or(1);
+            let failed = |error: &sqlx::Error| fault(&rows.table.name, error);
+            let args = arguments(rows, columns, done..done + part)
+                .map_err(|error| failed(&sqlx::Error::Encode(error)))?;
+            let sql = AssertSqlSafe(format!(
+                "WITH v({}) AS (VALUES {}) {tail}",
+                names(columns),
+                places(columns, part)
+            ));
+            let answer =
+                sqlx::query_with(sql, args).fetch_all(&mut *self).await.map_err(|error| failed(&error))?;
+            for row_found in &answer {
+                found.push(row(row_found)?);
+            }
+            done += part;
+        }
+        Ok(found)
     }
 
     fn dialect(&self) -> Dialect {

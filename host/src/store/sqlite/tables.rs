@@ -4,7 +4,7 @@
 use crate::spec::{Column, ColumnType, Spec, Table};
 use crate::store::Error;
 use crate::store::fault::Fault;
-use crate::store::shape::{FoundColumn, Shape, missing, verify, verify_hashdiff};
+use crate::store::shape::{Catalog, FoundColumn, Shape, missing, verify, verify_hashdiff};
 use crate::store::sql::{Arg, Dialect, Sql, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
 use crate::store::tables::SEQUENCE;
@@ -67,32 +67,19 @@ fn definition(column: &Column) -> String {
     format!("{name} {storage}{null}{check}")
 }
 
-const COLUMNS: &str = "SELECT name, upper(type), \"notnull\", dflt_value IS NOT NULL OR (pk = 1 AND upper(type) = \
-                       'INTEGER') FROM pragma_table_info($1)";
-const UNIQUE: &str = "SELECT l.seq, i.name FROM pragma_index_list($1) AS l, pragma_index_info(l.name) AS i \
-                      WHERE l.\"unique\" = 1 AND l.partial = 0 ORDER BY l.seq, i.seqno";
+const CATALOG: Catalog = Catalog {
+    columns: "SELECT name, upper(type), NULL, \"notnull\", dflt_value IS NOT NULL OR (pk = 1 AND upper(type) = \
+              'INTEGER') FROM pragma_table_info($1)",
+    unique: "SELECT l.seq, i.name FROM pragma_index_list($1) AS l, pragma_index_info(l.name) AS i \
+             WHERE l.\"unique\" = 1 AND l.partial = 0 ORDER BY l.seq, i.seqno",
+};
 const PRIMARY: &str = "SELECT name FROM pragma_table_info($1) WHERE pk > 0 ORDER BY pk";
 
 /// Reads a table's shape; `None` if there is no such table.
 pub async fn read(sql: &mut dyn Sql, table: &Table) -> Result<Option<Shape>, Error> {
-    let args = [Arg::from(table.name.as_str())];
-    let rows = sql.fetch(COLUMNS, &args).await.map_err(Fault::into_error)?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let column = |row: &crate::store::sql::Row| FoundColumn {
-        name: row.text(0),
-        ty: row.text(1),
-        length: None,
-        not_null: row.int(2) == 1,
-        has_default: row.int(3) == 1,
-    };
-    let mut shape = Shape { columns: rows.iter().map(column).collect(), unique: Vec::new() };
-    let indexes = sql.fetch(UNIQUE, &args).await.map_err(Fault::into_error)?;
-    for index in indexes.chunk_by(|a, b| a.int(0) == b.int(0)) {
-        shape.unique.push(index.iter().map(|row| row.text(1)).collect());
-    }
+    let Some(mut shape) = CATALOG.read(sql, &table.name).await? else { return Ok(None) };
     // A key of one INTEGER column has no index of its own.
+    let args = [Arg::from(table.name.as_str())];
     let primary = sql.fetch(PRIMARY, &args).await.map_err(Fault::into_error)?;
     shape.unique.push(primary.iter().map(|row| row.text(0)).collect());
     Ok(Some(shape))
