@@ -17,7 +17,9 @@ pub const DEAD_LETTERS: &str = "gristmill_dead_letters_total";
 pub const PUBLISHED: &str = "gristmill_published_batches_total";
 /// Time of one batch, by step (`transform`, `commit`, `publish`).
 pub const STEP_SECONDS: &str = "gristmill_step_seconds";
-/// Time in guests, by stage.
+/// From a record's timestamp to the commit of what it causes.
+pub const RECORD_TO_COMMIT_SECONDS: &str = "gristmill_record_to_commit_seconds";
+/// Processor time in guests, by stage.
 pub const GUEST_MICROSECONDS: &str = "gristmill_guest_microseconds_total";
 /// Tries that failed and are repeated, by step.
 pub const RETRIES: &str = "gristmill_retries_total";
@@ -33,7 +35,10 @@ pub const LANES: &str = "gristmill_lanes";
 /// # Errors
 /// If one is installed already.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let buckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+    let buckets = [
+        0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+        600.0,
+    ];
     let handle = PrometheusBuilder::new().set_buckets(&buckets)?.install_recorder()?;
     metrics::describe_counter!(RECORDS, "Records that went through, by what became of them");
     metrics::describe_counter!(BATCHES, "Batches committed");
@@ -42,8 +47,12 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     metrics::describe_counter!(PUBLISHED, "Batches published");
     metrics::describe_counter!(MAILS, "Mails put into the store");
     metrics::describe_counter!(RETRIES, "Tries that failed and are repeated, by step");
-    metrics::describe_counter!(GUEST_MICROSECONDS, "Time in guests, by stage");
+    metrics::describe_counter!(GUEST_MICROSECONDS, "Processor time in guests, by stage");
     metrics::describe_histogram!(STEP_SECONDS, "Time of one batch, by step");
+    metrics::describe_histogram!(
+        RECORD_TO_COMMIT_SECONDS,
+        "From a record's timestamp to the commit of what it causes"
+    );
     metrics::describe_gauge!(LAG, "Records between a lane's next offset and the log's end");
     metrics::describe_gauge!(LANES, "Lanes that this host owns");
     Ok(handle)
@@ -69,6 +78,22 @@ pub fn count(name: &'static str, pipeline: &str, label: Option<(&'static str, &s
 /// Times one step of a batch.
 pub fn step(pipeline: &str, step: &'static str, time: std::time::Duration) {
     histogram!(STEP_SECONDS, labels(pipeline, Some(("step", step)))).record(time.as_secs_f64());
+}
+
+/// Notes how old records are when what they cause is committed: of each batch a few, each standing for its
+/// neighbours, so that the cost does not grow with the batch.
+pub fn record_to_commit(pipeline: &str, timestamps_ms: &[i64], now_ms: i64) {
+    const SAMPLES: usize = 16;
+    let histogram = histogram!(RECORD_TO_COMMIT_SECONDS, labels(pipeline, None));
+    for part in timestamps_ms.chunks(timestamps_ms.len().div_ceil(SAMPLES).max(1)) {
+        if let Some(timestamp_ms) = part.get(part.len() / 2) {
+            let age_ms = now_ms.saturating_sub(*timestamp_ms).max(0);
+            histogram.record_many(
+                std::time::Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64(),
+                part.len(),
+            );
+        }
+    }
 }
 
 /// Sets a gauge of one partition.

@@ -4,6 +4,7 @@ mod check;
 mod dead_letter;
 mod demo;
 mod ingest;
+mod mail;
 mod pipeline;
 mod run;
 mod show;
@@ -39,6 +40,9 @@ enum Command {
     /// Looks after dead letters
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
+    /// Looks after mails that were given up
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Appends the lines of a file to a topic, one record each
     Ingest(ingest::Arguments),
 }
@@ -75,6 +79,7 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::Check(arguments) => check::run(&settings, &arguments).await,
         Command::Pipeline(command) => pipeline::run(&settings, command).await,
         Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
+        Command::Mail(command) => mail::run(&settings, command).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
     }
 }

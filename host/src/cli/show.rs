@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::guarantee::{self, Parts};
 use crate::log::GroupLedger;
 use crate::spec::Spec;
-use crate::store::{DeadLetter, LaneState, Store};
+use crate::store::{DeadLetter, FailedMail, LaneState, Store};
 use crate::transform::Pipeline;
 use base64::Engine as _;
 use comfy_table::{Table, presets};
@@ -138,6 +138,21 @@ pub(super) fn dead_letters(letters: &[DeadLetter], json: bool) -> anyhow::Result
             letter.failure.code(),
             &reason,
         ]);
+    }
+    println!("{shown}");
+    Ok(())
+}
+
+/// Prints mails that were given up, a line each.
+pub(super) fn failed_mails(mails: &[FailedMail], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(mails)?);
+        return Ok(());
+    }
+    let mut shown = table(&["id", "pipeline", "to", "subject", "attempts", "last error"]);
+    for mail in mails {
+        let (id, attempts) = (mail.id.to_string(), mail.attempts.to_string());
+        shown.add_row([&id, &mail.pipeline, &mail.to.join(", "), &mail.subject, &attempts, &mail.error]);
     }
     println!("{shown}");
     Ok(())

@@ -2,7 +2,7 @@
 //! finds out whether an earlier attempt arrived.
 
 use super::feed::Parked;
-use super::{LaneContext, after_commit};
+use super::{LaneContext, after_commit, now_ms};
 use crate::store::{self, Committed, Fence, Origin, Work};
 use crate::telemetry::{self, BATCHES, DEAD_LETTERS, GUEST_MICROSECONDS, MAILS, RECORDS, ROWS};
 use std::sync::Arc;
@@ -90,6 +90,9 @@ fn count(context: &LaneContext, work: &Work, committed: &Committed) {
     let dead: u64 = committed.dead_letters.iter().map(|(_, count)| count).sum();
     let worked = records.saturating_sub(dead + committed.parked + committed.duplicates);
     telemetry::count(BATCHES, pipeline, None, 1);
+    if let Origin::Log { .. } = work.origin {
+        telemetry::record_to_commit(pipeline, &work.batch.timestamps_ms, now_ms());
+    }
     for (outcome, count) in [
         ("worked", worked),
         ("dead-letter", dead),

@@ -3,7 +3,7 @@
 use super::fault::{Fault, bounded};
 use super::own_tables::MailContent;
 use super::sql::{Arg, Dialect, Row, Sql, Tx};
-use super::{Error, MailCounts, MailOutcome, PendingMail};
+use super::{Error, FailedMail, MailCounts, MailOutcome, PendingMail};
 
 /// Takes pending mails for a while.
 pub async fn lease(
@@ -25,11 +25,16 @@ pub async fn lease(
     Ok(mails)
 }
 
-fn mail(row: &Row) -> Result<PendingMail, Error> {
-    let content = row.text(4);
-    let content: MailContent<'_> = serde_json::from_str(&content).map_err(|error| Error::Unfit {
+/// Recipients, subject and texts of the mail whose number stands first in the row.
+fn content<'a>(row: &Row, text: &'a str) -> Result<MailContent<'a>, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Unfit {
         message: format!("mail {} in the store is damaged: {error}: delete its row", row.int(0)),
-    })?;
+    })
+}
+
+fn mail(row: &Row) -> Result<PendingMail, Error> {
+    let text = row.text(4);
+    let content = content(row, &text)?;
     Ok(PendingMail {
         id: row.int(0),
         pipeline: row.text(1),
@@ -56,6 +61,35 @@ pub async fn settle(sql: &mut dyn Sql, id: i64, outcome: &MailOutcome) -> Result
     let args = [Arg::from(id), Arg::from(state), Arg::from(due_ms), Arg::Text(error.as_deref())];
     sql.execute(text, &args).await.map_err(Fault::into_error)?;
     Ok(())
+}
+
+/// Mails that were given up, newest first.
+pub async fn failed(sql: &mut dyn Sql, pipeline: Option<&str>, limit: u32) -> Result<Vec<FailedMail>, Error> {
+    let text = "SELECT id, pipeline, message_id, content, attempts, error FROM gristmill.mails \
+                WHERE state = 'failed' AND ($1 IS NULL OR pipeline = $1) ORDER BY id DESC LIMIT $2";
+    let args = [Arg::Text(pipeline), Arg::from(i64::from(limit))];
+    let rows = sql.fetch(text, &args).await.map_err(Fault::into_error)?;
+    let failed = |row: &Row| {
+        let text = row.text(3);
+        let content = content(row, &text)?;
+        Ok(FailedMail {
+            id: row.int(0),
+            pipeline: row.text(1),
+            message_id: row.text(2),
+            to: content.to.into_owned(),
+            subject: content.subject.into_owned(),
+            attempts: u32::try_from(row.int(4)).unwrap_or(0),
+            error: row.text(5),
+        })
+    };
+    rows.iter().map(failed).collect()
+}
+
+/// Puts a mail that was given up back, due at once.
+pub async fn retry(tx: &mut dyn Tx, id: i64) -> Result<bool, Error> {
+    let text = "UPDATE gristmill.mails SET state = 'pending', due_ms = 0, attempts = 0 \
+                WHERE id = $1 AND state = 'failed'";
+    Ok(tx.execute(text, &[Arg::from(id)]).await.map_err(Fault::into_error)? == 1)
 }
 
 /// How many mails of a pipeline are in which state.

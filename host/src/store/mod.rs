@@ -110,6 +110,12 @@ pub trait Store: Send + Sync + 'static {
     /// How many mails of a pipeline are in which state.
     async fn mail_counts(&self, pipeline: &str) -> Result<MailCounts, Error>;
 
+    /// Lists mails that were given up, newest first, of one pipeline or of all.
+    async fn failed_mails(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<FailedMail>, Error>;
+
+    /// Puts a mail that was given up back to be sent at once, its attempts counted anew. Answers whether it was there.
+    async fn retry_mail(&self, id: i64) -> Result<bool, Error>;
+
     /// Lists dead letters, newest first.
     async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeadLetter>, Error>;
 

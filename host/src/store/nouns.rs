@@ -236,6 +236,25 @@ pub struct MailCounts {
     pub failed: u64,
 }
 
+/// A mail that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FailedMail {
+    /// Its row in the store.
+    pub id: i64,
+    /// The pipeline.
+    pub pipeline: String,
+    /// Made from the record's origin, without angle brackets.
+    pub message_id: String,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the last attempt met with.
+    pub error: String,
+}
+
 /// A comparison of a table's column with a value, as `GET` filters write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {

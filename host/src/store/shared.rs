@@ -147,6 +147,14 @@ impl<E: Engine> Store for SqlStore<E> {
         self.writing(move |tx| Box::pin(async move { mails::settle(tx, id, &outcome).await })).await
     }
 
+    async fn failed_mails(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<FailedMail>, Error> {
+        mails::failed(self.reader().await?.as_mut(), pipeline, limit).await
+    }
+
+    async fn retry_mail(&self, id: i64) -> Result<bool, Error> {
+        self.writing(move |tx| Box::pin(mails::retry(tx, id))).await
+    }
+
     async fn mail_counts(&self, pipeline: &str) -> Result<MailCounts, Error> {
         mails::counts(self.reader().await?.as_mut(), pipeline).await
     }

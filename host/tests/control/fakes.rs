@@ -116,6 +116,12 @@ impl Store for Fake {
     async fn settle_mail(&self, _: i64, _: &MailOutcome) -> Result<(), Error> {
         unreachable!()
     }
+    async fn failed_mails(&self, _: Option<&str>, _: u32) -> Result<Vec<FailedMail>, Error> {
+        Ok(Vec::new())
+    }
+    async fn retry_mail(&self, _: i64) -> Result<bool, Error> {
+        Ok(false)
+    }
     async fn mail_counts(&self, _: &str) -> Result<MailCounts, Error> {
         self.store_mood().await.map(|()| MailCounts { pending: 1, sent: 2, failed: 0 })
     }

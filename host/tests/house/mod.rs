@@ -122,6 +122,24 @@ fn operations_names_every_setting() {
     }
 }
 
+#[test]
+fn operations_names_every_metric_and_no_other() {
+    let names = |text: &str, mark: char| -> std::collections::BTreeSet<String> {
+        let quoted = text.split(mark).filter(|name| {
+            let known = ["_total", "_seconds", "_records", "_lanes"].iter().any(|end| name.ends_with(end));
+            known
+                && name.starts_with("gristmill_")
+                && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        });
+        quoted.map(str::to_owned).collect()
+    };
+    let known =
+        code("").iter().flat_map(|(_, text)| names(text, '"')).collect::<std::collections::BTreeSet<_>>();
+    let told = names(&std::fs::read_to_string(repository().join("docs/operations.md")).unwrap(), '`');
+    assert_eq!(known, told);
+    assert!(known.len() > 12, "{known:?}");
+}
+
 /// The README's own pipeline is checked by the program that it is about.
 #[test]
 fn the_readmes_pipeline_is_whole() {

@@ -129,6 +129,20 @@ async fn mails_are_leased_and_settled(world: World) {
     store.settle_mail(mails[2].id, &MailOutcome::Failed { error: "no such box".into() }).await.unwrap();
     assert_eq!(store.mail_counts("test").await.unwrap(), MailCounts { pending: 1, sent: 1, failed: 1 });
     assert_eq!(store.lease_mails(499, 50, 10).await.unwrap(), []);
+    let failed = store.failed_mails(Some("test"), 10).await.unwrap();
+    assert_eq!(
+        failed.iter().map(|mail| (mail.id, mail.error.as_str(), mail.attempts)).collect::<Vec<_>>(),
+        [(mails[2].id, "no such box", 1)]
+    );
+    assert_eq!((failed[0].to.as_slice(), &failed[0].message_id), (&mails[2].to[..], &mails[2].message_id));
+    assert_eq!(store.failed_mails(None, 10).await.unwrap(), failed);
+    assert_eq!(store.failed_mails(Some("other"), 10).await.unwrap(), []);
+    assert!(!store.retry_mail(mails[0].id).await.unwrap(), "it is sent");
+    assert!(store.retry_mail(mails[2].id).await.unwrap());
+    assert_eq!(store.mail_counts("test").await.unwrap(), MailCounts { pending: 2, sent: 1, failed: 0 });
+    let again = store.lease_mails(499, 50, 10).await.unwrap();
+    assert_eq!((again.len(), again[0].id, again[0].attempts), (1, mails[2].id, 0));
+    store.settle_mail(mails[2].id, &MailOutcome::Sent).await.unwrap();
     let last = store.lease_mails(500, 50, 10).await.unwrap();
     assert_eq!((last[0].id, last[0].attempts), (mails[1].id, 1));
     assert_eq!(last[0].message_id, "test.in.0.1.0@example.org");
