@@ -17,9 +17,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How long a lane that was fenced may stay assigned before the pipeline joins its group anew: by then the log has
-/// told a host that has really lost the partition.
-const FENCED_MAX: Duration = Duration::from_secs(15);
+/// How long a lane that was fenced, or whose thread has panicked, may stay assigned before the pipeline joins its
+/// group anew: by then the log has told a host that has really lost the partition.
+const DEAD_MAX: Duration = Duration::from_secs(15);
 /// How long to wait before the source is opened again after it ended by an error.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -137,22 +137,22 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Joins the group anew when a fenced lane stays with us, and keeps the lag's metric.
+    /// Joins the group anew when a lane that has ended by itself stays with us, and keeps the lag's metric.
     fn watch(self: &Arc<Self>, round: CancellationToken) -> tokio::task::JoinHandle<()> {
         let pipeline = self.clone();
         self.parts.runtime.spawn(async move {
-            let mut fenced_since: Option<Instant> = None;
+            let mut dead_since: Option<Instant> = None;
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                let fenced = pipeline.lanes.lock().values().any(|slot| match slot {
-                    Slot::Working(lane) => lane.progress().fenced.load(Ordering::Relaxed),
+                let dead = pipeline.lanes.lock().values().any(|slot| match slot {
+                    Slot::Working(lane) => lane.is_dead(),
                     Slot::Taken(..) => false,
                 });
-                fenced_since = if fenced { fenced_since.or(Some(Instant::now())) } else { None };
-                if fenced_since.is_some_and(|since| since.elapsed() > FENCED_MAX) {
+                dead_since = if dead { dead_since.or(Some(Instant::now())) } else { None };
+                if dead_since.is_some_and(|since| since.elapsed() > DEAD_MAX) {
                     tracing::warn!(
                         pipeline = pipeline.spec().name,
-                        "a fenced lane is still ours; joining the group anew"
+                        "a lane that no longer works is still ours; joining the group anew"
                     );
                     round.cancel();
                     return;

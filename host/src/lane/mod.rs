@@ -66,6 +66,8 @@ pub struct Progress {
     pub trouble: Mutex<Option<String>>,
     /// Whether another host has taken the lane over.
     pub fenced: AtomicBool,
+    /// Whether one of the lane's threads has ended by a panic: a fault of this program.
+    pub broken: AtomicBool,
 }
 
 /// Tells a lane's threads to end.
@@ -178,6 +180,12 @@ impl Lane {
         &self.context.progress
     }
 
+    /// Whether it has ended although nobody told it to: it was fenced, or one of its threads has panicked.
+    pub fn is_dead(&self) -> bool {
+        let progress = self.progress();
+        progress.fenced.load(Ordering::Relaxed) || progress.broken.load(Ordering::Relaxed)
+    }
+
     /// Tells the lane to finish what it has read; [`Lane::join`] waits for it.
     pub fn drain(&self) {
         self.context.control.drain.store(true, Ordering::Relaxed);
@@ -219,6 +227,9 @@ fn thread(
     impl Drop for Alive {
         fn drop(&mut self) {
             if std::thread::panicking() {
+                tracing::error!(lane = %self.0.id, "a thread of the lane ended by a panic: please report it");
+                *self.0.progress.trouble.lock() = Some("a thread of the lane ended by a panic".to_owned());
+                self.0.progress.broken.store(true, Ordering::Relaxed);
                 self.0.control.abandon.store(true, Ordering::Relaxed);
             }
             *self.0.control.alive.lock() -= 1;

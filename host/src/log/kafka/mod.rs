@@ -20,6 +20,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use source::SourceConsumer;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
@@ -231,6 +232,19 @@ fn headers(headers: &[(String, Option<Vec<u8>>)]) -> OwnedHeaders {
     })
 }
 
+/// What stands in place of a header's name that is not UTF-8.
+const UNREADABLE: &str = "\u{fffd}";
+
+/// A message's headers. Names are bytes in Kafka, and rdkafka panics at one that is not UTF-8, whoever wrote it: such
+/// a header is there without its name and value, and its record goes its way.
+fn headers_of<H: Headers>(headers: Option<&H>) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+    let all = headers.into_iter().flat_map(|headers| (0..headers.count()).map(move |at| (headers, at)));
+    all.map(|(headers, at)| {
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| headers.try_get(at)));
+        read.ok().flatten().map_or((UNREADABLE, None), |header| (header.key, header.value))
+    })
+}
+
 /// Reads a topic up to its end as it is now.
 fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
     let doing = || format!("reading topic {topic}");
@@ -282,14 +296,12 @@ fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredReco
 }
 
 fn stored(message: &impl Message) -> StoredRecord {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    });
+    let headers = headers_of(message.headers());
     StoredRecord {
         position: Position { partition: message.partition(), offset: message.offset() },
         timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: headers.unwrap_or_default(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
     }
 }

@@ -3,6 +3,7 @@
 
 use super::super::{Error, NewTopic, PartitionEvents, ReadBounds, Reader};
 use super::client::{Client, unavailable};
+use super::headers_of;
 use super::{KAFKA, KafkaSettings};
 use crate::record::Batch;
 use crate::spec::Spec;
@@ -11,7 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message, OwnedMessage};
+use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
@@ -215,16 +216,16 @@ impl Reader for QueueReader {
 
 /// Bytes of key, value and headers.
 fn size(message: &impl Message) -> usize {
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let headers: usize = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum();
+    let headers = headers_of(message.headers());
+    let headers: usize = headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
     message.key().map_or(0, <[u8]>::len) + message.payload().map_or(0, <[u8]>::len) + headers
 }
 
 fn push(batch: &mut Batch, message: &impl Message) {
     let timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
     batch.push(message.offset(), timestamp_ms, message.key(), message.payload());
-    for header in message.headers().into_iter().flat_map(Headers::iter) {
-        batch.push_header(header.key, header.value);
+    for (name, value) in headers_of(message.headers()) {
+        batch.push_header(name, value);
     }
 }
 
