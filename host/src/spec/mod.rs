@@ -200,4 +200,6 @@ impl Spec {
 }
 
 #[cfg(test)]
+mod fuzzing;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! obeyed, the limit violated.
 
 mod chains;
+mod records;
 
 use gristmill::effect::{Cell, Effects, Verdict};
 use gristmill::lookup::{Answers, Lookups, Unavailable};
