@@ -31,7 +31,7 @@ topic = "NAME.out"
 topic = "NAME.dlq"
 [limits]
 message_bytes_max = 1000
-guest_time_ms_max = 500
+guest_time_ms_max = 2000
 guest_memory_bytes_max = 33554432
 effects_bytes_max = 8388608
 "#;
