@@ -1,7 +1,7 @@
 //! A pipeline at work on this host: its source's partitions come and go, and each one has a lane while it is here.
 //! The only module that knows every part.
 
-use crate::lane::{GuestSlots, Lane, LaneContext, TakeOverError, Taken, take_over};
+use crate::lane::{GuestSlots, Lane, LaneContext, Progress, TakeOverError, Taken, take_over};
 use crate::log::{Log, PartitionEvents, Reader};
 use crate::record::LaneId;
 use crate::spec::Spec;
@@ -10,6 +10,7 @@ use crate::telemetry;
 use crate::transform::{Chain, Pipeline as Transform};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -85,6 +86,8 @@ pub struct Pipeline {
 enum Slot {
     Taken(Arc<LaneContext>, Taken),
     Working(Lane),
+    /// It could not be taken over: the log counts on this host, which does not read it.
+    Left(Arc<LaneContext>),
 }
 
 impl Pipeline {
@@ -146,6 +149,7 @@ impl Pipeline {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let dead = pipeline.lanes.lock().values().any(|slot| match slot {
                     Slot::Working(lane) => lane.is_dead(),
+                    Slot::Left(context) => context.is_dead(),
                     Slot::Taken(..) => false,
                 });
                 dead_since = if dead { dead_since.or(Some(Instant::now())) } else { None };
@@ -244,17 +248,19 @@ fn view(partition: i32, slot: &Slot) -> LaneView {
             lag: None,
             trouble: None,
         },
-        Slot::Working(lane) => {
-            let progress = lane.progress();
-            LaneView {
-                partition,
-                batch: progress.batch.load(Ordering::Relaxed),
-                published: progress.published.load(Ordering::Relaxed),
-                next_offset: progress.next_offset.load(Ordering::Relaxed),
-                lag: None,
-                trouble: progress.trouble.lock().clone(),
-            }
-        }
+        Slot::Working(lane) => progress_view(partition, lane.progress()),
+        Slot::Left(context) => progress_view(partition, &context.progress),
+    }
+}
+
+fn progress_view(partition: i32, progress: &Progress) -> LaneView {
+    LaneView {
+        partition,
+        batch: progress.batch.load(Ordering::Relaxed),
+        published: progress.published.load(Ordering::Relaxed),
+        next_offset: progress.next_offset.load(Ordering::Relaxed),
+        lag: None,
+        trouble: progress.trouble.lock().clone(),
     }
 }
 
@@ -288,7 +294,9 @@ impl PartitionEvents for Events {
                     pipeline.lanes.lock().insert(partition, Slot::Taken(context, taken));
                 }
                 Err(TakeOverError::Contradiction(contradiction)) => pipeline.halt(contradiction.to_string()),
-                Err(TakeOverError::LetGo) => {}
+                Err(TakeOverError::LetGo) => {
+                    pipeline.lanes.lock().insert(partition, Slot::Left(context));
+                }
             }
         }
         starts
@@ -296,7 +304,11 @@ impl PartitionEvents for Events {
 
     fn started(&self, partition: i32, reader: Box<dyn Reader>) {
         let pipeline = &self.0;
-        let Some(Slot::Taken(context, taken)) = pipeline.lanes.lock().remove(&partition) else { return };
+        let taken = match pipeline.lanes.lock().entry(partition) {
+            Entry::Occupied(slot) if matches!(slot.get(), Slot::Taken(..)) => slot.remove(),
+            _ => return,
+        };
+        let Slot::Taken(context, taken) = taken else { return };
         let chain = Chain::new(&pipeline.parts.transform);
         match Lane::start(context, taken, chain, reader) {
             Ok(lane) => {

@@ -59,7 +59,7 @@ fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Commi
                 return Some(committed);
             }
             Err(error @ store::Error::Fenced { .. }) => {
-                context.fence(&error);
+                context.give_up(&error);
                 return None;
             }
             Err(error) => {

@@ -64,8 +64,8 @@ pub struct Progress {
     pub published: AtomicI64,
     /// What is being repeated, and why; `None` if all is well.
     pub trouble: Mutex<Option<String>>,
-    /// Whether another host has taken the lane over.
-    pub fenced: AtomicBool,
+    /// Whether the lane was given up: another host has taken it over, or it must be taken over anew.
+    pub given_up: AtomicBool,
     /// Whether one of the lane's threads has ended by a panic: a fault of this program.
     pub broken: AtomicBool,
 }
@@ -101,6 +101,12 @@ impl LaneContext {
         self.control.abandon.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the lane has ended, or was not begun, although nobody said so: it was given up, or one of its threads
+    /// has panicked.
+    pub fn is_dead(&self) -> bool {
+        self.progress.given_up.load(Ordering::Relaxed) || self.progress.broken.load(Ordering::Relaxed)
+    }
+
     /// Whether to begin no further batch.
     fn draining(&self) -> bool {
         self.control.drain.load(Ordering::Relaxed) || self.abandoned()
@@ -111,11 +117,11 @@ impl LaneContext {
         self.control.abandon.load(Ordering::Relaxed)
     }
 
-    /// Gives the lane up: another host has it.
-    fn fence(&self, error: &dyn std::fmt::Display) {
-        tracing::warn!(lane = %self.id, %error, "the lane belongs to another host now; letting go");
+    /// Gives the lane up: another host has it, or only a new take-over can tell where it stands.
+    fn give_up(&self, error: &dyn std::fmt::Display) {
+        tracing::warn!(lane = %self.id, %error, "letting go of the lane");
         *self.progress.trouble.lock() = Some(error.to_string());
-        self.progress.fenced.store(true, Ordering::Relaxed);
+        self.progress.given_up.store(true, Ordering::Relaxed);
         self.control.abandon.store(true, Ordering::Relaxed);
     }
 
@@ -180,10 +186,9 @@ impl Lane {
         &self.context.progress
     }
 
-    /// Whether it has ended although nobody told it to: it was fenced, or one of its threads has panicked.
+    /// Whether it has ended although nobody told it to.
     pub fn is_dead(&self) -> bool {
-        let progress = self.progress();
-        progress.fenced.load(Ordering::Relaxed) || progress.broken.load(Ordering::Relaxed)
+        self.context.is_dead()
     }
 
     /// Tells the lane to finish what it has read; [`Lane::join`] waits for it.

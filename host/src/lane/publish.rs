@@ -5,7 +5,7 @@
 use super::LaneContext;
 use super::commit::ToPublish;
 use crate::log::Publisher;
-use crate::store::Fence;
+use crate::store::{self, Fence};
 use crate::telemetry::{self, PUBLISHED};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// offset can expire.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How often a lane that has nothing to publish asks whether it is still ours. A host that was taken for dead may have
+/// taken it over late, committed something and died before it published that; nobody else would tell.
+const OWNED_LOOK: Duration = Duration::from_secs(5);
+
 pub(super) fn run(
     context: &LaneContext,
     fence: Fence,
@@ -22,16 +26,27 @@ pub(super) fn run(
     publishing: &Receiver<ToPublish>,
 ) {
     let mut marked = fence.published;
+    let mut looked = Instant::now();
     loop {
         match publishing.recv_timeout(IDLE) {
             Ok(batch) => {
+                looked = Instant::now();
                 if !publish(context, fence.epoch, publisher.as_mut(), &batch) {
                     return;
                 }
                 context.progress.published.store(batch.batch, Ordering::Relaxed);
                 telemetry::count(PUBLISHED, &context.id.pipeline, None, 1);
             }
-            Err(RecvTimeoutError::Timeout) => mark(context, fence.epoch, &mut marked),
+            Err(RecvTimeoutError::Timeout) => {
+                mark(context, fence.epoch, &mut marked);
+                if looked.elapsed() >= OWNED_LOOK {
+                    looked = Instant::now();
+                    // That the store does not answer says nothing: it is asked again.
+                    if let Ok(false) = owned(context, fence.epoch) {
+                        return;
+                    }
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return mark(context, fence.epoch, &mut marked),
         }
     }
@@ -81,7 +96,16 @@ fn reopen(context: &LaneContext, epoch: i64, publisher: &mut dyn Publisher) -> R
     if !owned(context, epoch)? {
         return Ok(None);
     }
-    Ok(Some(group.batch.unwrap_or(-1)))
+    match group.batch {
+        Some(batch) => Ok(Some(batch)),
+        // A pipeline that publishes nothing has no transaction to ask about.
+        None if !context.spec.publishes() => Ok(Some(-1)),
+        None => {
+            // It was there when the lane was taken over. Whether the last transaction has ended is no longer known.
+            context.give_up(&"the group's offset has vanished");
+            Ok(None)
+        }
+    }
 }
 
 fn owned(context: &LaneContext, epoch: i64) -> Result<bool, String> {
@@ -89,7 +113,7 @@ fn owned(context: &LaneContext, epoch: i64) -> Result<bool, String> {
         context.runtime.block_on(context.store.lane(&context.id)).map_err(|error| error.to_string())?;
     let owned = state.is_some_and(|state| state.epoch == epoch);
     if !owned {
-        context.fence(&"its epoch in the store is another's");
+        context.give_up(&"its epoch in the store is another's");
     }
     Ok(owned)
 }
@@ -101,6 +125,7 @@ fn mark(context: &LaneContext, epoch: i64, marked: &mut i64) {
     }
     match context.runtime.block_on(context.store.mark_published(&context.id, epoch, published)) {
         Ok(()) => *marked = published,
+        Err(error @ store::Error::Fenced { .. }) => context.give_up(&error),
         Err(error) => tracing::debug!(lane = %context.id, %error, "the published batch was not written down"),
     }
 }

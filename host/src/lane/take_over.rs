@@ -45,7 +45,7 @@ pub fn take_over(context: &LaneContext) -> Result<Taken, TakeOverError> {
             }
             Err(Failed::Contradiction(contradiction)) => return Err(contradiction.into()),
             Err(Failed::Fenced(error)) => {
-                context.fence(&error);
+                context.give_up(&error);
                 return Err(TakeOverError::LetGo);
             }
             Err(Failed::Passing(error)) => {
@@ -89,14 +89,18 @@ fn reconcile(
 ) -> Result<Fence, Failed> {
     let id = &context.id;
     let group = publisher.open()?;
-    let state = context.runtime.block_on(context.store.lane(id))?.unwrap_or_else(|| taken.clone());
-    if state.epoch != taken.epoch {
-        return Err(Failed::Fenced(format!("{id}: epoch {} was followed by {}", taken.epoch, state.epoch)));
-    }
+    let state = still_ours(context, taken)?;
     let outbox = context.runtime.block_on(context.store.outbox(id, state.published))?;
     let bounds = context.runtime.block_on(context.log.bounds(&id.topic, id.partition))?;
-    let agreement = ledgers::compare(id, &state, &outbox, &group, bounds, context.spec.source.start)
-        .map_err(Failed::Contradiction)?;
+    let agreement = match ledgers::compare(id, &state, &outbox, &group, bounds, context.spec.source.start) {
+        Ok(agreement) => agreement,
+        Err(contradiction) => {
+            // The ledgers were read one after the other: they contradict each other for sure only if no other owner
+            // was at work meanwhile.
+            still_ours(context, taken)?;
+            return Err(Failed::Contradiction(contradiction));
+        }
+    };
     if agreement.new {
         context.runtime.block_on(context.store.begin_at(id, state.epoch, agreement.next_offset))?;
     }
@@ -117,6 +121,17 @@ fn reconcile(
         next_offset: agreement.next_offset,
         published: state.batch,
     })
+}
+
+/// The lane's state, if its epoch is still the one that it was taken with.
+fn still_ours(context: &LaneContext, taken: &LaneState) -> Result<LaneState, Failed> {
+    let state = context.runtime.block_on(context.store.lane(&context.id))?.unwrap_or_else(|| taken.clone());
+    if state.epoch == taken.epoch {
+        Ok(state)
+    } else {
+        let (ours, theirs) = (taken.epoch, state.epoch);
+        Err(Failed::Fenced(format!("{}: epoch {ours} was followed by {theirs}", context.id)))
+    }
 }
 
 /// Repeats a store call until it succeeds or the lane is to end.

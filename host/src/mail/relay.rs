@@ -121,7 +121,7 @@ impl Relay {
 
     async fn settle(&self, mail: &PendingMail, outcome: &MailOutcome) {
         for attempt in 1..=SETTLE_ATTEMPTS_MAX {
-            let Err(error) = self.store.settle_mail(mail.id, outcome).await else { return };
+            let Err(error) = self.store.settle_mail(mail, outcome).await else { return };
             tracing::warn!(%error, attempt, message_id = mail.message_id, "a mail's outcome is not written down");
             tokio::time::sleep(Duration::from_millis(self.settings.poll_ms)).await;
         }

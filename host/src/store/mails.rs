@@ -49,16 +49,18 @@ fn mail(row: &Row) -> Result<PendingMail, Error> {
     })
 }
 
-/// Writes down how an attempt ended. A mail that is sent already stays so.
-pub async fn settle(sql: &mut dyn Sql, id: i64, outcome: &MailOutcome) -> Result<(), Error> {
+/// Writes down how an attempt ended: once, also if it is said again because no answer came. A mail that is sent already
+/// stays so; one that was sent is, whatever another relay has counted meanwhile.
+pub async fn settle(sql: &mut dyn Sql, mail: &PendingMail, outcome: &MailOutcome) -> Result<(), Error> {
     let (state, due_ms, error) = match outcome {
         MailOutcome::Sent => ("sent", 0, None),
         MailOutcome::Again { at_ms, error } => ("pending", *at_ms, Some(bounded(error))),
         MailOutcome::Failed { error } => ("failed", 0, Some(bounded(error))),
     };
     let text = "UPDATE gristmill.mails SET state = $2, due_ms = $3, error = $4, attempts = attempts + 1 \
-                WHERE id = $1 AND state = 'pending'";
-    let args = [Arg::from(id), Arg::from(state), Arg::from(due_ms), Arg::Text(error.as_deref())];
+                WHERE id = $1 AND state = 'pending' AND (attempts = $5 OR $2 = 'sent')";
+    let (id, attempts) = (Arg::from(mail.id), Arg::from(i64::from(mail.attempts)));
+    let args = [id, Arg::from(state), Arg::from(due_ms), Arg::Text(error.as_deref()), attempts];
     sql.execute(text, &args).await.map_err(Fault::into_error)?;
     Ok(())
 }

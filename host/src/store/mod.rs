@@ -104,8 +104,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes pending mails for `lease_ms`: no other relay gets them before that.
     async fn lease_mails(&self, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<PendingMail>, Error>;
 
-    /// Writes down how an attempt to send ended.
-    async fn settle_mail(&self, id: i64, outcome: &MailOutcome) -> Result<(), Error>;
+    /// Writes down how an attempt to send ended. Safe to repeat: an attempt counts once.
+    async fn settle_mail(&self, mail: &PendingMail, outcome: &MailOutcome) -> Result<(), Error>;
 
     /// How many mails of a pipeline are in which state.
     async fn mail_counts(&self, pipeline: &str) -> Result<MailCounts, Error>;

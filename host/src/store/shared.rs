@@ -142,9 +142,9 @@ impl<E: Engine> Store for SqlStore<E> {
         self.writing(move |tx| Box::pin(mails::lease(tx, now_ms, lease_ms, limit))).await
     }
 
-    async fn settle_mail(&self, id: i64, outcome: &MailOutcome) -> Result<(), Error> {
-        let outcome = outcome.clone();
-        self.writing(move |tx| Box::pin(async move { mails::settle(tx, id, &outcome).await })).await
+    async fn settle_mail(&self, mail: &PendingMail, outcome: &MailOutcome) -> Result<(), Error> {
+        let (mail, outcome) = (mail.clone(), outcome.clone());
+        self.writing(move |tx| Box::pin(async move { mails::settle(tx, &mail, &outcome).await })).await
     }
 
     async fn failed_mails(&self, pipeline: Option<&str>, limit: u32) -> Result<Vec<FailedMail>, Error> {

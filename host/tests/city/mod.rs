@@ -10,5 +10,6 @@ mod outcome;
 mod refused_rows;
 mod runs;
 mod site;
+mod taken;
 
 pub use site::{repository, server};

@@ -113,7 +113,7 @@ impl Store for Fake {
     async fn lease_mails(&self, _: i64, _: i64, _: u32) -> Result<Vec<PendingMail>, Error> {
         unreachable!()
     }
-    async fn settle_mail(&self, _: i64, _: &MailOutcome) -> Result<(), Error> {
+    async fn settle_mail(&self, _: &PendingMail, _: &MailOutcome) -> Result<(), Error> {
         unreachable!()
     }
     async fn failed_mails(&self, _: Option<&str>, _: u32) -> Result<Vec<FailedMail>, Error> {

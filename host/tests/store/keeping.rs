@@ -123,10 +123,12 @@ async fn mails_are_leased_and_settled(world: World) {
         (mails.len(), mails[0].subject.as_str(), &mails[0].to[0]),
         (3, "s\0", &"a@example.org".to_owned())
     );
-    store.settle_mail(mails[0].id, &MailOutcome::Sent).await.unwrap();
+    store.settle_mail(&mails[0], &MailOutcome::Sent).await.unwrap();
     let again = MailOutcome::Again { at_ms: 500, error: "busy".into() };
-    store.settle_mail(mails[1].id, &again).await.unwrap();
-    store.settle_mail(mails[2].id, &MailOutcome::Failed { error: "no such box".into() }).await.unwrap();
+    store.settle_mail(&mails[1], &again).await.unwrap();
+    // The same said again, since no answer came: one attempt.
+    store.settle_mail(&mails[1], &again).await.unwrap();
+    store.settle_mail(&mails[2], &MailOutcome::Failed { error: "no such box".into() }).await.unwrap();
     assert_eq!(store.mail_counts("test").await.unwrap(), MailCounts { pending: 1, sent: 1, failed: 1 });
     assert_eq!(store.lease_mails(499, 50, 10).await.unwrap(), []);
     let failed = store.failed_mails(Some("test"), 10).await.unwrap();
@@ -142,7 +144,7 @@ async fn mails_are_leased_and_settled(world: World) {
     assert_eq!(store.mail_counts("test").await.unwrap(), MailCounts { pending: 2, sent: 1, failed: 0 });
     let again = store.lease_mails(499, 50, 10).await.unwrap();
     assert_eq!((again.len(), again[0].id, again[0].attempts), (1, mails[2].id, 0));
-    store.settle_mail(mails[2].id, &MailOutcome::Sent).await.unwrap();
+    store.settle_mail(&mails[2], &MailOutcome::Sent).await.unwrap();
     let last = store.lease_mails(500, 50, 10).await.unwrap();
     assert_eq!((last[0].id, last[0].attempts), (mails[1].id, 1));
     assert_eq!(last[0].message_id, "test.in.0.1.0@example.org");
