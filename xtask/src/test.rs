@@ -42,7 +42,7 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
 /// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
 fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
     let others = ["--workspace", "--exclude", HOST];
-    steps.run("tests of guests and xtask", || cargo_test(&others, filter, running))?;
+    steps.run("tests of guests, models and xtask", || cargo_test(&others, filter, running))?;
     let host = ["--package", HOST, "--features", FEATURES];
     steps.run("tests of the host", || cargo_test(&host, filter, running))
 }
