@@ -14,9 +14,9 @@ pub enum Nature {
 /// Attempts before a record that is parked again and again is a dead letter (`retry.attempts_max`).
 pub const ATTEMPTS_MAX: u8 = 3;
 
-/// How far storing may run ahead of publishing: one batch being published, one in the channel to the step `publish`
-/// (`sync_channel(1)` in `lane/mod.rs`), and one that is committed and waits to be sent into it.
-pub const AHEAD_MAX: u8 = 3;
+/// How far storing may run ahead of publishing: one batch being published, and one that is committed and waits to be
+/// handed to the step `publish` (`sync_channel(0)` in `lane/mod.rs`).
+pub const AHEAD_MAX: u8 = 2;
 
 /// Hosts; each is as good as the other.
 pub const HOSTS: usize = 2;
@@ -72,7 +72,7 @@ impl World {
 /// A rule of the commit that is broken, to see that the model finds out what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// None. Where the code as it is does less than this, the last rules say so.
+    /// None: what the code does.
     None,
     /// No take-over raises the epoch, so nothing that asks for it fences anybody.
     NoEpoch,
@@ -105,15 +105,13 @@ pub enum Rule {
     VanishedIsPublished,
     /// A vanished group offset makes the lane new: it is read from the log's start.
     VanishedIsNew,
-    /// A publisher that is opened anew takes a vanished group offset for one that is behind, as the code does
-    /// (`unwrap_or(-1)` in `lane/publish.rs`). Otherwise the lane lets go, and the take-over decides.
+    /// A publisher that is opened anew takes a vanished group offset for one that is behind. Otherwise the
+    /// lane lets go, and the take-over decides.
     ReopenGuesses,
-    /// A take-over that finds a contradiction halts the pipeline without asking whether the lane is still ours, as the
-    /// code does.
+    /// A take-over that finds a contradiction halts the pipeline without asking whether the lane is still ours.
     HaltUnasked,
-    /// A lane that has nothing to do never asks whether it is still ours, as the code does (`mark` in
-    /// `lane/publish.rs` hears that it is not, and only logs it).
+    /// A lane that has nothing to do never asks whether it is still ours.
     IdleUnasked,
-    /// A host whose take-over was fenced stays in the group without reading the partition, as the code does.
+    /// A host whose take-over was fenced stays in the group without reading the partition.
     LeftOut,
 }

@@ -2,7 +2,7 @@
 //! thread of its own, a batch handed from one to the next:
 //!
 //! ```text
-//!  reads, transforms  ──rendezvous──>  commits  ──queue of one──>  publishes
+//!  reads, transforms  ──rendezvous──>  commits  ──rendezvous──>  publishes
 //!  batch n+1                           batch n                     batch n-1
 //! ```
 //!
@@ -168,7 +168,7 @@ impl Lane {
         context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
         context.progress.published.store(fence.published, Ordering::Relaxed);
         let (to_commit, committing) = std::sync::mpsc::sync_channel(0);
-        let (to_publish, publishing) = std::sync::mpsc::sync_channel(1);
+        let (to_publish, publishing) = std::sync::mpsc::sync_channel(0);
         let parked = Arc::new(feed::Parked::default());
         let (feed_context, feed_parked) = (context.clone(), parked.clone());
         thread(&context, "feed", move || feed::run(&feed_context, reader, chain, &feed_parked, &to_commit))?;

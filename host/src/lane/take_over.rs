@@ -33,9 +33,12 @@ pub enum TakeOverError {
 /// # Errors
 /// [`TakeOverError`].
 pub fn take_over(context: &LaneContext) -> Result<Taken, TakeOverError> {
-    let mut publisher = context.log.publisher(&context.id, context.spec.publishes());
-    let state =
-        persist(context, "take over", || context.runtime.block_on(context.store.take_over(&context.id)))?;
+    let (id, store, runtime) = (&context.id, &context.store, &context.runtime);
+    let state = persist(context, "take over", || runtime.block_on(store.take_over(id)))?;
+    // A pipeline that no longer publishes anything may still have something to publish.
+    let left = persist(context, "take over", || runtime.block_on(store.outbox(id, state.published)))?;
+    let publishes = context.spec.publishes() || left.iter().any(|entry| !entry.value.is_empty());
+    let mut publisher = context.log.publisher(id, publishes);
     let mut attempt = 0;
     loop {
         match reconcile(context, &state, publisher.as_mut()) {

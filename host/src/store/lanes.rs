@@ -37,7 +37,8 @@ pub async fn state(sql: &mut dyn Sql, lane: &LaneId) -> Result<Option<LaneState>
     Ok(rows.map_err(Fault::into_error)?.first().map(state_of))
 }
 
-/// Raises a lane's epoch. An operator's distrust holds for one take-over: the answer still says it, the row no longer.
+/// Raises a lane's epoch. An operator's distrust stands until the take-over has come to its end: its mark clears it, or
+/// the first commit.
 pub async fn take_over(sql: &mut dyn Sql, lane: &LaneId) -> Result<LaneState, Error> {
     let raise = "INSERT INTO gristmill.lanes AS l (pipeline, topic, partition, epoch) VALUES ($1, $2, $3, 1) \
                  ON CONFLICT (pipeline, topic, partition) DO UPDATE SET epoch = l.epoch + 1";

@@ -1,7 +1,14 @@
 //! Lanes that somebody else took while the log still counts on this host: found out, and taken back.
 
 use super::site::{Site, sql};
+use gristmill::effect::{Effects, MessageValues, Messages};
+use gristmill::lane::{GuestSlots, LaneContext, take_over};
+use gristmill::log::{NewRecord, NewTopic};
+use gristmill::record::{Batch, LaneId};
+use gristmill::spec::Spec;
+use gristmill::store::{Origin, Work};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn epochs(site: &Site) -> String {
@@ -35,4 +42,51 @@ fn an_idle_lane_hears_that_it_was_taken_and_takes_itself_back() {
     site.wait_until_done(&mut [&mut host]);
     assert_eq!(sql(&site.database_url(), "SELECT count(*) FROM items"), "2");
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+/// A pipeline's spec loses its outputs while messages of its last batch wait in the outbox: they still go out.
+#[test]
+fn what_waits_goes_out_also_when_the_spec_has_no_outputs_any_more() {
+    let site = Site::acting("dropped");
+    let (runtime, store, log) = site.open();
+    let with = Arc::new(site.spec());
+    let without = Arc::new(Spec { outputs: Vec::new(), dead_letter_topic: None, ..site.spec() });
+    let id = LaneId {
+        pipeline: with.name.as_str().into(),
+        topic: with.source.topic.as_str().into(),
+        partition: 0,
+    };
+    let topic = NewTopic { name: site.topic(), partitions: 1, replication: 1 };
+    let record = NewRecord { value: Some(b"{}".to_vec()), ..NewRecord::default() };
+    runtime.block_on(log.ensure_topic(&topic)).unwrap();
+    runtime.block_on(log.append(&topic.name, vec![record])).unwrap();
+    runtime.block_on(store.prepare_tables(&with)).unwrap();
+    let lane = |spec: &Arc<Spec>| {
+        let slots = Arc::new(GuestSlots::new(1));
+        let (store, log, runtime) = (store.clone(), log.clone(), runtime.handle().clone());
+        LaneContext::new(id.clone(), spec.clone(), store, log, runtime, slots, Arc::default())
+    };
+    // The first owner commits a batch with a message, and dies before it publishes.
+    let taken = take_over(&lane(&with)).unwrap();
+    let mut batch = Batch::new(&topic.name, 0);
+    batch.push(0, 1, None, Some(b"{}"));
+    let message = Messages {
+        output: 0,
+        records: vec![0],
+        topics: None,
+        keys: None,
+        no_key: Vec::new(),
+        values: MessageValues::Same,
+        no_value: Vec::new(),
+        headers: Vec::new(),
+    };
+    let effects = Effects { messages: vec![message], ..Effects::default() };
+    let work = Arc::new(Work { batch, origin: Origin::Log { next_offset: 1 }, effects, stages: Vec::new() });
+    runtime.block_on(store.commit(&with, &id, taken.fence, &work)).unwrap();
+    drop(taken);
+
+    take_over(&lane(&without)).unwrap();
+    let out = format!("{}.out", site.name);
+    assert_eq!(runtime.block_on(log.read_topic(&out, 10)).unwrap().len(), 1);
+    runtime.shutdown_background();
 }

@@ -111,7 +111,7 @@ fn never_cancelled() {
 fn at_most_two_ahead() {
     let lane: String = code("lane/mod.rs").into_iter().map(|(_, text)| text).collect();
     assert!(lane.contains("(to_commit, committing) = std::sync::mpsc::sync_channel(0)"));
-    assert!(lane.contains("(to_publish, publishing) = std::sync::mpsc::sync_channel(1)"));
+    assert!(lane.contains("(to_publish, publishing) = std::sync::mpsc::sync_channel(0)"));
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub enum MailRule {
     NoLease,
     /// The Message-ID is made for each attempt, not from the record's origin.
     IdPerAttempt,
-    /// `settle` counts an attempt whenever it is told of one, as the code does; otherwise once for each lease.
+    /// `settle` counts an attempt whenever it is told of one; otherwise once for each lease.
     CountsTwice,
 }
 

@@ -4,8 +4,8 @@
 //! fault of each broken rule. The larger worlds are run with `--ignored`.
 
 mod commit;
-mod flaws;
 mod ledgers;
+mod lessons;
 mod mail;
 mod parked;
 mod partitions;

@@ -1,22 +1,20 @@
-//! Where the code, as it is, does less than the models ask for. Each test shows the way to the fault; when the code is
-//! mended, its rule becomes one of the broken ones.
+//! Rules that the code did not keep until these models showed what can come of it. Each test has the way to the fault.
 
 use super::{END, HALT, TWICE, found, holds};
 use gristmill_model::commit::Commit;
 use gristmill_model::mail::{MailRule, MailWorld, Mails};
 use gristmill_model::world::{Nature, Rule, World};
 
-/// `lane/take_over.rs` reads group, row and outbox one after the other and believes a contradiction between them
-/// without asking again whether the lane is still ours: a zombie's take-over halts its pipeline, though all is well.
+/// A take-over that reads group, row and outbox one after the other and believes a contradiction between them without
+/// asking again whether the lane is still ours: a zombie's halts its pipeline, though all is well.
 #[test]
 fn a_zombies_take_over_halts_its_pipeline() {
     let world = World { rule: Rule::HaltUnasked, crashes: 1, opens_max: 5, ..World::CALM };
     found("HaltUnasked", Commit::<1>(world), HALT);
 }
 
-/// `Pipeline::watch` joins the group anew for lanes that were fenced at work, not for those that were fenced while
-/// they were taken over: the group counts on this host, which does not read the partition, until something else
-/// makes it rebalance.
+/// A host that joins the group anew for lanes that were fenced at work, but not for those that were fenced while they
+/// were taken over: the group counts on it, and it does not read the partition until something else makes it rebalance.
 #[test]
 fn a_partition_is_read_by_nobody() {
     let records = &[Nature::Row];
@@ -27,7 +25,7 @@ fn a_partition_is_read_by_nobody() {
 
 /// A host that was expelled before it took the lane over does so late, commits a parked record, and is gone before it
 /// publishes. The lane's real owner has nothing to do, so nothing tells it that the lane was taken from it: the
-/// message stays in the outbox until the partition gets another record. `mark` is told, and only logs it.
+/// message stays in the outbox until the partition gets another record.
 #[test]
 fn an_idle_owner_does_not_hear_that_its_lane_was_taken() {
     let records = &[Nature::Retry(1)];
@@ -36,7 +34,7 @@ fn an_idle_owner_does_not_hear_that_its_lane_was_taken() {
     holds("IdleUnasked mended", Commit::<1>(world));
 }
 
-/// `lane/publish.rs`, `reopen`: a group offset that is missing counts as one that is behind (`unwrap_or(-1)`). If the
+/// A publisher that is opened anew takes a group offset that is missing for one that is behind. If the
 /// answer to a transaction was lost and the offset vanishes before it is read again, the batch goes out twice. It
 /// needs both: without the lost answer all is well.
 #[test]
@@ -46,8 +44,8 @@ fn a_publisher_that_is_opened_anew_guesses() {
     holds("ReopenGuesses, no answer lost", Commit::<1>(World { lost_answers: 0, timeouts: 1, ..world }));
 }
 
-/// `store/mails.rs`, `settle`, counts an attempt each time that it is called, and the relay calls it again when no
-/// answer came: a mail can be given up before it has had its attempts.
+/// An attempt that is counted each time that its end is written down, which the relay repeats when no answer came: a
+/// mail can be given up before it has had its attempts.
 #[test]
 fn an_attempt_is_counted_twice() {
     let (crashes, lost_answers, slow, refusals, rejections) = (0, 1, 0, 2, 0);
