@@ -17,6 +17,8 @@ mod engine;
 mod error;
 mod instance;
 mod module;
+#[cfg(feature = "native-stages")]
+pub mod native;
 mod plan;
 mod state;
 mod wasi;
