@@ -50,6 +50,27 @@ impl Host {
     /// # Errors
     /// The first thing that does not fit, and what to do.
     pub async fn open(settings: &Settings, specs: Vec<Arc<Spec>>) -> anyhow::Result<Self> {
+        Self::open_with(settings, specs, Ok).await
+    }
+
+    /// The same with other stages: `adapt` gets each pipeline's stages, loaded and checked.
+    ///
+    /// # Errors
+    /// As [`Host::open`], and what `adapt` says.
+    #[cfg(feature = "native-stages")]
+    pub async fn open_adapted(
+        settings: &Settings,
+        specs: Vec<Arc<Spec>>,
+        adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
+    ) -> anyhow::Result<Self> {
+        Self::open_with(settings, specs, adapt).await
+    }
+
+    async fn open_with(
+        settings: &Settings,
+        specs: Vec<Arc<Spec>>,
+        adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
+    ) -> anyhow::Result<Self> {
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
@@ -76,7 +97,7 @@ impl Host {
                     .with_context(|| format!("pipeline {}", spec.name))?;
             let parts = Parts {
                 spec,
-                transform,
+                transform: adapt(transform)?,
                 log: log.clone(),
                 store: store.clone(),
                 runtime: Handle::current(),

@@ -13,6 +13,10 @@ usage: cargo xtask COMMAND
   test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
                               against real servers; with FILTER only the tests whose names contain it
   guests                      builds the guests to <target>/modules
+  bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
+                              and bench.json and bench.svg in <target>/bench. --quick: small numbers, to see that
+                              it works. More options: docs/benchmark.md
+  bench --profile [OPTION…]   shows where the time goes on the same load, function by function (by perf)
   services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback; prints their addresses
                               and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
                               _LOOKUP, _MAIL are used instead of new ones
@@ -31,8 +35,18 @@ pub(crate) enum Command {
     /// With the arguments for the host.
     Demo(Vec<String>),
     Guests,
+    Bench(Bench),
     Test(Option<String>),
     Services(Order),
+}
+
+/// What the benchmark is to do.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Bench {
+    pub(crate) quick: bool,
+    pub(crate) profile: bool,
+    /// The benchmark's own.
+    pub(crate) arguments: Vec<String>,
 }
 
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -43,6 +57,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["demo", rest @ ..] => demo(rest).map(Command::Demo),
         ["guests"] => Ok(Command::Guests),
+        ["bench", rest @ ..] => Ok(Command::Bench(bench(rest))),
         ["test"] => Ok(Command::Test(None)),
         ["test", filter] if !filter.starts_with('-') => Ok(Command::Test(Some((*filter).to_owned()))),
         ["guests" | "test", ..] => Err("`guests` takes no argument, and `test` one".to_owned()),
@@ -60,6 +75,19 @@ fn demo(words: &[&str]) -> Result<Vec<String>, String> {
         }
     }
     Ok(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+/// What is not known here is the benchmark's own to understand.
+fn bench(words: &[&str]) -> Bench {
+    let mut bench = Bench::default();
+    for word in words {
+        match *word {
+            "--quick" => bench.quick = true,
+            "--profile" => bench.profile = true,
+            word => bench.arguments.push(word.to_owned()),
+        }
+    }
+    bench
 }
 
 fn services(words: &[&str]) -> Result<Order, String> {
@@ -116,6 +144,13 @@ mod tests {
         let arguments = ["--json", "--serve"].map(str::to_owned).to_vec();
         assert_eq!(parsed("demo --json --serve"), Ok(Command::Demo(arguments)));
         assert_eq!(parsed("test a_name"), Ok(Command::Test(Some("a_name".to_owned()))));
+    }
+
+    #[test]
+    fn the_benchmark_gets_what_is_its_own() {
+        let arguments = ["--rounds", "3"].map(str::to_owned).to_vec();
+        let bench = Bench { quick: true, profile: false, arguments };
+        assert_eq!(parsed("bench --rounds 3 --quick"), Ok(Command::Bench(bench)));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::services::{self, Folder, Running};
 use crate::{guests, packages, progress, workspace};
 
 const HOST: &str = "gristmill";
+/// Measures, and tests nothing: built with the host in it, it would cost more than all the others.
+const BENCH: &str = "gristmill-bench";
 /// Crash points are compiled into the host that tests kill, and into no other.
 const FEATURES: &str = "gristmill/crash-points";
 const DENY_VERSION: &str = "0.20.2";
@@ -41,7 +43,7 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
 /// The host by itself: what it depends on is then compiled with the features that `cargo build -p gristmill`
 /// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
 fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
-    let others = ["--workspace", "--exclude", HOST];
+    let others = ["--workspace", "--exclude", HOST, "--exclude", BENCH];
     steps.run("tests of guests, models and xtask", || cargo_test(&others, filter, running))?;
     let host = ["--package", HOST, "--features", FEATURES];
     steps.run("tests of the host", || cargo_test(&host, filter, running))

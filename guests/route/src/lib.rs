@@ -18,7 +18,8 @@ mod template;
 pub use config::Config;
 use gristmill_sdk::{Failure, Out, Plan, Record, Transform};
 
-struct Route(rule::Rules);
+/// The transform.
+pub struct Route(rule::Rules);
 
 impl Transform for Route {
     const ABOUT: &'static str =

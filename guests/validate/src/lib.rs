@@ -29,7 +29,8 @@ fn yes() -> bool {
     true
 }
 
-struct Validate {
+/// The transform.
+pub struct Validate {
     schema: Validator,
     output: Output,
 }

@@ -26,6 +26,8 @@ pub(super) struct StageWorker {
     instance: Option<Instance>,
     /// Time per record by experience, of calls that ended well.
     per_record: Duration,
+    #[cfg(feature = "native-stages")]
+    pub(super) native: Option<Box<dyn super::native::NativeTransform>>,
 }
 
 /// What a stage made of a batch.
@@ -41,7 +43,13 @@ pub(super) struct Worked {
 
 impl StageWorker {
     pub(super) fn new(stage: Stage) -> Self {
-        StageWorker { stage, instance: None, per_record: Duration::from_micros(20) }
+        StageWorker {
+            stage,
+            instance: None,
+            per_record: Duration::from_micros(20),
+            #[cfg(feature = "native-stages")]
+            native: None,
+        }
     }
 
     /// Works a batch through; every record ends in a part or among the culprits.
@@ -118,6 +126,10 @@ impl StageWorker {
 
     /// One call, in the live instance or in a new one.
     fn call(&mut self, batch: &Batch, limit: Duration, worked: &mut Worked) -> Result<Checked, Fault> {
+        #[cfg(feature = "native-stages")]
+        if let Some(result) = self.call_natively(batch, worked) {
+            return result;
+        }
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.

@@ -30,6 +30,9 @@ pub struct Stage {
     pub(super) place: Arc<str>,
     pub(super) limits: Limits,
     pub(super) lookups: Option<Arc<dyn Lookups>>,
+    /// What works in place of the module.
+    #[cfg(feature = "native-stages")]
+    pub(super) native: Option<super::native::NativeMaker>,
 }
 
 impl Stage {
@@ -53,6 +56,8 @@ impl Stage {
             limits: spec.limits,
             lookups,
             module,
+            #[cfg(feature = "native-stages")]
+            native: None,
         };
         let (_, wit_plan) = Instance::configured(&stage).map_err(|message| stage.refuse(message))?;
         let plan = plan::check(&wit_plan, spec, index).map_err(|message| stage.refuse(message))?;

@@ -20,6 +20,8 @@ mod error;
 pub mod fuzzing;
 mod instance;
 mod module;
+#[cfg(feature = "native-stages")]
+pub mod native;
 mod plan;
 mod state;
 mod wasi;

@@ -1,0 +1,89 @@
+//! Backlogs: topics full of records before any host reads them, and the end of those topics.
+
+use crate::load;
+use crate::pipelines::Pipeline;
+use anyhow::Context;
+use gristmill::log::{Error, Log, NewRecord, NewTopic};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Partitions of source topics.
+pub(crate) const PARTITIONS: i32 = 4;
+/// Records that are appended in one call. A repeated record stays beside its original.
+const CHUNK: u64 = 5_000;
+/// Calls under way at once.
+const CALLS: u64 = 3;
+
+/// Makes the topic unless it is there, and appends records of a range.
+pub(crate) async fn append(
+    log: &Arc<dyn Log>,
+    topic: &str,
+    pipeline: Pipeline,
+    range: Range<u64>,
+) -> anyhow::Result<()> {
+    let new = NewTopic { name: topic.to_owned(), partitions: PARTITIONS, replication: 1 };
+    log.ensure_topic(&new).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for lane in 0..CALLS {
+        let (log, topic, range) = (log.clone(), topic.to_owned(), range.clone());
+        tasks.spawn(async move {
+            let mut start = range.start + lane * CHUNK;
+            while start < range.end {
+                append_chunk(&log, &topic, pipeline, start..(start + CHUNK).min(range.end)).await?;
+                start += CALLS * CHUNK;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn append_chunk(
+    log: &Arc<dyn Log>,
+    topic: &str,
+    pipeline: Pipeline,
+    range: Range<u64>,
+) -> anyhow::Result<()> {
+    let make = |number| {
+        let made = load::record(pipeline, number);
+        NewRecord {
+            key: Some(made.key.into_bytes()),
+            value: Some(made.value.into_bytes()),
+            ..NewRecord::default()
+        }
+    };
+    let records: Vec<NewRecord> = range.map(make).collect();
+    loop {
+        match log.append(topic, records.clone()).await {
+            Ok(_) => return Ok(()),
+            // Nothing was sent: the log has enough on its way.
+            Err(Error::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => return Err(error).context("the backlog cannot be written"),
+        }
+    }
+}
+
+/// Removes the Kafka topics whose names begin so: they are of no use to anybody else.
+pub(crate) async fn remove_topics(log_url: &str, log: &Arc<dyn Log>, prefix: &str) -> anyhow::Result<()> {
+    let Some(bootstrap) = log_url.strip_prefix("kafka://") else { return Ok(()) };
+    let topics = log.topics().await?;
+    let ours: Vec<&str> =
+        topics.iter().map(String::as_str).filter(|topic| topic.starts_with(prefix)).collect();
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    for (topic, error) in admin.delete_topics(&ours, &options).await?.into_iter().filter_map(Result::err) {
+        eprintln!("topic {topic} cannot be removed: {error}");
+    }
+    Ok(())
+}

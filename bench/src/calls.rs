@@ -1,0 +1,115 @@
+//! What a guest costs beside the same functions natively: both in this process and on this thread, in turns, on the
+//! same batches, through the very chain that a lane has.
+
+use crate::load;
+use crate::native;
+use crate::pipelines::{Names, Pipeline, write_spec};
+use crate::report::median;
+use gristmill::lookup::{Answers, Lookups, Unavailable};
+use gristmill::record::Batch;
+use gristmill::spec::Spec;
+use gristmill::transform::{Chain, Engine, Pipeline as Stages};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Records of one batch.
+const SIZES: [usize; 3] = [1, 100, 2_000];
+/// Records of one turn, so far as batches of that size make them up.
+const TURN_RECORDS: usize = 20_000;
+/// Calls of one turn, at most.
+const TURN_CALLS: usize = 2_000;
+
+/// Processor time per record, in microseconds.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Calls {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) batch_records: usize,
+    pub(crate) native_us: f64,
+    pub(crate) guest_us: f64,
+    /// The median of the turns' ratios.
+    pub(crate) ratio: f64,
+    pub(crate) ratio_min: f64,
+    pub(crate) ratio_max: f64,
+}
+
+struct NoLookups;
+
+impl Lookups for NoLookups {
+    fn get_many(&self, lookup: &str, _: &[Vec<u8>]) -> Result<Answers, Unavailable> {
+        Err(Unavailable { lookup: lookup.to_owned(), message: "there are none here".to_owned() })
+    }
+}
+
+/// Measures a pipeline's chain.
+pub(crate) fn measure(
+    pipeline: Pipeline,
+    modules: &Path,
+    folder: &Path,
+    rounds: usize,
+) -> anyhow::Result<Vec<Calls>> {
+    let names = Names { pipeline: "calls", topic: "calls", prefix: "calls", modules };
+    let spec = Spec::read(&write_spec(pipeline, &names, folder)?)?;
+    let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
+    let stages = Stages::load(&Engine::new(None)?, &spec, &lookups)?;
+    let native = native::replace(stages.clone())?;
+    SIZES.into_iter().map(|size| of_size(pipeline, size, rounds, &stages, &native)).collect()
+}
+
+fn of_size(
+    pipeline: Pipeline,
+    size: usize,
+    rounds: usize,
+    stages: &Stages,
+    native: &Stages,
+) -> anyhow::Result<Calls> {
+    let batches: Vec<Batch> =
+        (0..(TURN_RECORDS / size).clamp(1, TURN_CALLS)).map(|index| batch(pipeline, index, size)).collect();
+    let (mut guest_chain, mut native_chain) = (Chain::new(stages), Chain::new(native));
+    let (mut guests, mut natives, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    // The first turn makes the instances and is not counted.
+    for round in 0..=rounds {
+        let native_us = turn(&mut native_chain, &batches)?;
+        let guest_us = turn(&mut guest_chain, &batches)?;
+        if round > 0 {
+            natives.push(native_us);
+            guests.push(guest_us);
+            ratios.push(guest_us / native_us);
+        }
+    }
+    Ok(Calls {
+        pipeline,
+        batch_records: size,
+        native_us: median(&natives),
+        guest_us: median(&guests),
+        ratio: median(&ratios),
+        ratio_min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        ratio_max: ratios.iter().copied().fold(0.0, f64::max),
+    })
+}
+
+fn batch(pipeline: Pipeline, index: usize, size: usize) -> Batch {
+    let mut batch = Batch::new("calls", 0);
+    for number in index * size..(index + 1) * size {
+        let made = load::record(pipeline, number as u64);
+        let offset = i64::try_from(number).unwrap_or(i64::MAX);
+        batch.push(offset, 0, Some(made.key.as_bytes()), Some(made.value.as_bytes()));
+    }
+    batch
+}
+
+/// Works all batches through; answers the processor time per record, microseconds.
+fn turn(chain: &mut Chain, batches: &[Batch]) -> anyhow::Result<f64> {
+    let start = thread_seconds();
+    let mut records = 0;
+    for batch in batches {
+        let (effects, _) = chain.apply(batch)?;
+        std::hint::black_box(effects);
+        records += batch.len();
+    }
+    Ok((thread_seconds() - start) * 1e6 / records as f64)
+}
+
+fn thread_seconds() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}

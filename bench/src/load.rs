@@ -1,0 +1,105 @@
+//! The load: orders of about 1 KB, one in a hundred faulty, a few of them twice. Record n is always the same, whoever
+//! makes it and in whatever order, so that runs can be compared and counts foretold.
+
+mod city;
+mod core;
+
+use crate::pipelines::Pipeline;
+
+/// The size that records are padded to, bytes.
+pub(crate) const RECORD_BYTES: usize = 1_024;
+/// One record in so many is faulty.
+const FAULTY_ONE_IN: u64 = 100;
+/// One record in so many is the one before it once more.
+const REPEATED_ONE_IN: u64 = 1_000;
+
+/// A record on its way into the log.
+pub(crate) struct Made {
+    /// Records of one order are in one partition.
+    pub(crate) key: String,
+    /// JSON, or what is none.
+    pub(crate) value: String,
+}
+
+/// What becomes of so many records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Expected {
+    pub(crate) records: u64,
+    pub(crate) rows: u64,
+    pub(crate) dead_letters: u64,
+}
+
+/// Which of the kinds of fault a record has; faults come in the middle of their hundred, far from repeats.
+fn fault(number: u64) -> Option<u64> {
+    (number % FAULTY_ONE_IN == 37).then_some(number / FAULTY_ONE_IN)
+}
+
+fn is_repeated(number: u64) -> bool {
+    number % REPEATED_ONE_IN == 500
+}
+
+/// Record `number` of a pipeline's backlog.
+pub(crate) fn record(pipeline: Pipeline, number: u64) -> Made {
+    let original = if is_repeated(number) { number - 1 } else { number };
+    let mut random = fastrand::Rng::with_seed(original.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    match pipeline {
+        Pipeline::Core => core::order(original, fault(number), &mut random),
+        Pipeline::City | Pipeline::CityWhole => city::order(original, fault(number), &mut random),
+    }
+}
+
+/// What must have become of the first `records` records.
+pub(crate) fn expected(records: u64) -> Expected {
+    let count = |is: fn(u64) -> bool| (0..records).filter(|number| is(*number)).count() as u64;
+    let dead_letters = count(|number| fault(number).is_some());
+    Expected { records, rows: records - dead_letters - count(is_repeated), dead_letters }
+}
+
+const SYLLABLES: [&str; 12] = ["ba", "de", "fi", "go", "lu", "ma", "ne", "ri", "so", "tav", "quin", "wes"];
+const GOODS: [&str; 8] =
+    ["Lamp", "Kettle", "Oak table", "Wool blanket", "Millstone", "Bicycle bell", "Notebook A5", "Tea, loose"];
+
+fn one_of<'a>(random: &mut fastrand::Rng, list: &[&'a str]) -> &'a str {
+    random.choice(list.iter().copied()).unwrap_or_default()
+}
+
+fn name(random: &mut fastrand::Rng) -> String {
+    let text: String = (0..3).map(|_| one_of(random, &SYLLABLES)).collect();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Ends an open object with a note that brings it to the records' size.
+fn padded(mut open: String, random: &mut fastrand::Rng) -> String {
+    open.push_str(",\"note\":\"");
+    while open.len() < RECORD_BYTES - 2 {
+        open.push_str(one_of(random, &SYLLABLES));
+        if random.u8(..) < 60 {
+            open.push(' ');
+        }
+    }
+    open.truncate(RECORD_BYTES - 2);
+    open.push_str("\"}");
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_always_the_same_and_of_one_size() {
+        for pipeline in [Pipeline::Core, Pipeline::City] {
+            for number in 0..2_000 {
+                let (once, again) = (record(pipeline, number), record(pipeline, number));
+                assert_eq!((&once.key, &once.value), (&again.key, &again.value));
+                assert_eq!(once.value.len(), RECORD_BYTES, "{}", once.value);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundredth_is_faulty() {
+        assert_eq!(expected(10_000), Expected { records: 10_000, rows: 9_890, dead_letters: 100 });
+    }
+}

@@ -1,0 +1,74 @@
+//! What the figures were measured on.
+
+use crate::database::psql;
+use crate::pipelines::repository;
+use procfs::Current as _;
+use std::process::Command;
+
+/// Facts that figures mean nothing without.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Machine {
+    date: String,
+    git_commit: String,
+    rustc: String,
+    kernel: String,
+    processor: String,
+    cores: usize,
+    memory_mib: u64,
+    /// Of the last minute, when the run began: what else the machine was doing.
+    load_average: f32,
+    postgres: String,
+    fsync: String,
+    synchronous_commit: String,
+}
+
+impl Machine {
+    /// Asks this machine, and the database's server.
+    pub(crate) fn look(store: &str) -> anyhow::Result<Self> {
+        let ask = |sql: &str| psql(store, sql).map(|text| text.trim().to_owned());
+        let processor = procfs::CpuInfo::current()?.model_name(0).unwrap_or("unknown").to_owned();
+        Ok(Machine {
+            date: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339)?,
+            git_commit: first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
+            rustc: first_line("rustc", &["--version"]),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            processor,
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_mib: procfs::Meminfo::current()?.mem_total >> 20,
+            load_average: procfs::LoadAverage::current()?.one,
+            postgres: ask("SHOW server_version")?,
+            fsync: ask("SHOW fsync")?,
+            synchronous_commit: ask("SHOW synchronous_commit")?,
+        })
+    }
+
+    /// Whether commits cost what they cost in production.
+    pub(crate) fn commits_are_durable(&self) -> bool {
+        self.fsync == "on" && self.synchronous_commit == "on"
+    }
+
+    /// In one line.
+    pub(crate) fn line(&self) -> String {
+        format!(
+            "{} cores ({}), {} MiB, Linux {}, PostgreSQL {} (fsync {}), {}, commit {}, load {:.1} at the start",
+            self.cores,
+            self.processor,
+            self.memory_mib,
+            self.kernel,
+            self.postgres,
+            self.fsync,
+            self.rustc,
+            self.git_commit,
+            self.load_average
+        )
+    }
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(repository()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("unknown").to_owned()
+}

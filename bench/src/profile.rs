@@ -1,0 +1,220 @@
+//! Where the time goes: a host is sampled by `perf` while it drains the benchmark's load, and its functions are listed
+//! by the time that was spent in them. perf's software clock needs no counters of the processor, so that it works in
+//! virtual machines too. What guests do has no names there; `--natively` runs the same code where it has.
+
+use crate::drain::watch;
+use crate::load;
+use crate::pipelines::Pipeline;
+use crate::process::{HostProcess, Setup};
+use crate::run::{Bench, Place, say};
+use anyhow::{Context, bail};
+use comfy_table::{CellAlignment, Table, presets};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Samples per second and core: not a round number, or it would beat in time with what runs on round ones.
+const SAMPLES_PER_SECOND: &str = "997";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What is run
+    #[arg(long, value_enum, default_value = "core")]
+    pipeline: Pipeline,
+    /// Records that drain meanwhile
+    #[arg(long, default_value_t = 500_000)]
+    records: u64,
+    /// Work the stages natively, so that the guests' own functions have names
+    #[arg(long)]
+    natively: bool,
+    /// How many functions are listed
+    #[arg(long, default_value_t = 50)]
+    functions: usize,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut bench = Bench::open(&arguments.place)?;
+    bench.fill(arguments.pipeline, arguments.records)?;
+    let samples = bench.place.out.join("profile.perf");
+    record(&bench, arguments, &samples)?;
+    let printed = script(&samples)?;
+    let samples: Vec<Sample<'_>> = printed.lines().filter_map(sample).collect();
+    if samples.is_empty() {
+        bail!(
+            "perf took no sample; is `perf record -e cpu-clock` allowed here (kernel.perf_event_paranoid)?"
+        );
+    }
+    let text = listing(&samples, arguments.functions);
+    let path = bench.place.out.join("profile.txt");
+    std::fs::write(&path, &text)?;
+    println!("{text}\n{}", path.display());
+    Ok(())
+}
+
+/// Lets a host drain the backlog; perf looks on from its first commit.
+fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Result<()> {
+    let (spec, folder) = bench.spec(arguments.pipeline, "profile")?;
+    let database = bench.database("profile")?;
+    let setup = Setup {
+        log: bench.place.log.clone(),
+        store: database.url(),
+        modules: bench.place.modules.clone(),
+        folder,
+    };
+    let expected = load::expected(arguments.records);
+    let mut host = HostProcess::start(&setup, &spec, arguments.natively)?;
+    while host.progress()?.is_none_or(|progress| progress.records == 0) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut perf = Command::new("perf")
+        .args([
+            "record",
+            "-q",
+            "-e",
+            "cpu-clock",
+            "-F",
+            SAMPLES_PER_SECOND,
+            "-p",
+            &host.id().to_string(),
+            "-o",
+        ])
+        .arg(samples)
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start perf (Debian: linux-perf)")?;
+    let drained = watch(&mut host, expected.records)?;
+    say(&format!("{:.0} records per second while it was sampled", drained.records_per_second));
+    host.stop()?;
+    // perf ends with what it watches.
+    if !perf.wait()?.success() {
+        bail!("perf failed; is `perf record -e cpu-clock` allowed here (kernel.perf_event_paranoid)?");
+    }
+    Ok(())
+}
+
+fn script(samples: &Path) -> anyhow::Result<String> {
+    let output = Command::new("perf")
+        .args(["script", "--no-inline", "-F", "comm,ip,sym,dso", "-i"])
+        .arg(samples)
+        .output()
+        .context("cannot start perf")?;
+    if !output.status.success() {
+        bail!("perf script: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// One sample: whose code it met, and the function.
+#[derive(Debug, PartialEq)]
+struct Sample<'a> {
+    owner: &'static str,
+    function: &'a str,
+}
+
+/// Reads `thread  7f00 function (file)`.
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let (head, file) = line.trim_end().strip_suffix(')')?.rsplit_once(" (")?;
+    let mut words = head.trim_start().splitn(2, char::is_whitespace);
+    let _thread = words.next()?;
+    let function = words.next()?.trim_start().split_once(' ').map_or("[unknown]", |(_, function)| function);
+    let function = without_hash(function);
+    let function = match function.rsplit_once("+0x") {
+        Some((function, _)) => function,
+        None => function,
+    };
+    let owner = owner(function, file);
+    Some(Sample { owner, function: if owner == "guests" { "(compiled wasm)" } else { function } })
+}
+
+/// `core::fmt::write::h0123456789abcdef` without what the compiler adds to tell instances apart.
+fn without_hash(function: &str) -> &str {
+    match function.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => name,
+        _ => function,
+    }
+}
+
+/// Whose code it is. Compiled guests lie in memory that belongs to no file.
+fn owner(function: &str, file: &str) -> &'static str {
+    let begins = |with: &[&str]| {
+        let plain = function.trim_start_matches(['<', '&']);
+        with.iter().any(|with| plain.starts_with(with))
+    };
+    if file.contains("[kernel") || file == "[guest.kernel.kallsyms]" {
+        "kernel"
+    } else if file.contains("anon") || file.starts_with("[JIT]") || file.contains("memfd") {
+        "guests"
+    } else if file.ends_with(".so") || file.contains(".so.") || file == "[vdso]" {
+        "C library"
+    } else if begins(&["rd_", "rdk_", "rdkafka", "rk_", "crc32c", "LZ4", "ZSTD"]) {
+        "librdkafka"
+    } else if begins(&["sqlx", "sqlite3", "tokio", "mio", "futures"]) {
+        "sqlx, tokio"
+    } else if begins(&["wasmtime", "cranelift"]) {
+        "wasmtime"
+    } else if begins(&["gristmill_sdk", "native_", "serde", "core_orders", "jsonschema", "sha2"]) {
+        "guests' code, natively"
+    } else if begins(&["gristmill"]) {
+        "gristmill"
+    } else {
+        "other Rust and C code"
+    }
+}
+
+fn listing(samples: &[Sample<'_>], functions: usize) -> String {
+    let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut by_function: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for sample in samples {
+        *owners.entry(sample.owner).or_default() += 1;
+        *by_function.entry((sample.owner, sample.function)).or_default() += 1;
+    }
+    let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / samples.len() as f64);
+    let mut owners: Vec<_> = owners.into_iter().collect();
+    owners.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut by_function: Vec<_> = by_function.into_iter().collect();
+    by_function.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut whole = table(&["share", "whose code"]);
+    for (owner, count) in owners {
+        whole.add_row([share(count), owner.to_owned()]);
+    }
+    let mut single = table(&["share", "whose code", "function (its own time)"]);
+    for ((owner, function), count) in by_function.into_iter().take(functions) {
+        let function: String = function.chars().take(110).collect();
+        single.add_row([share(count), owner.to_owned(), function]);
+    }
+    format!("{} samples of processor time\n{whole}\n{single}", samples.len())
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    if let Some(share) = table.column_mut(0) {
+        share.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn perfs_lines_are_read() {
+        for (line, owner, function) in [
+            (
+                "feed-a-0      7f12 serde_json::de::parse::h0123456789abcdef (/x/gristmill-bench)",
+                "guests' code, natively",
+                "serde_json::de::parse",
+            ),
+            ("feed-a-0      7f12 [unknown] ([JIT] tid 77)", "guests", "(compiled wasm)"),
+            ("rdk:broker1   7f12 rd_kafka_poll (/x/gristmill-bench)", "librdkafka", "rd_kafka_poll"),
+            ("tokio-rt-work ffff do_syscall_64 ([kernel.kallsyms])", "kernel", "do_syscall_64"),
+        ] {
+            assert_eq!(sample(line), Some(Sample { owner, function }), "{line}");
+        }
+        assert_eq!(sample("no sample"), None);
+    }
+}

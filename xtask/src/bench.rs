@@ -1,0 +1,61 @@
+//! The benchmark: built with the profile that ships, against real servers, its results in `<target>/bench`.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cli::Bench;
+use crate::progress::Steps;
+use crate::services::{self, Folder, Running};
+use crate::{guests, packages, progress, workspace};
+
+const PACKAGE: &str = "gristmill-bench";
+/// Enough to see that everything works; too little for figures.
+const QUICK: [&str; 8] =
+    ["--records", "20000", "--rounds", "1", "--memory-records", "40000", "--call-rounds", "3"];
+const QUICK_PROFILE: [&str; 2] = ["--records", "60000"];
+
+/// Runs it, and leaves its results.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    progress::finish_steps_when_interrupted()?;
+    let mut steps = Steps::default();
+    let outcome = everything(&mut steps, bench);
+    steps.print_summary();
+    outcome
+}
+
+fn everything(steps: &mut Steps, bench: &Bench) -> Result<()> {
+    steps.run("compilers", packages::install_compilers)?;
+    if bench.profile && workspace::find_program("perf").is_none() {
+        steps.run("perf", || packages::install(&["linux-perf"]))?;
+    }
+    steps.run("guests", guests::build_all)?;
+    steps.run("benchmark (release build)", || {
+        workspace::run(workspace::cargo().args(["build", "--release", "--package", PACKAGE]))
+    })?;
+    let folder = Folder::open(None)?;
+    let running = steps.run("services up", || services::up(&folder))?;
+    let outcome = steps.run("benchmark", || measure(bench, &running));
+    let purge = outcome.is_ok();
+    let down = steps.run_always("services down", || services::down(&folder, &running.started, purge));
+    outcome.and(down)
+}
+
+fn measure(bench: &Bench, running: &Running) -> Result<()> {
+    let target = workspace::target_folder()?;
+    let mut command = std::process::Command::new(target.join("release").join(PACKAGE));
+    command.arg(if bench.profile { "profile" } else { "run" });
+    let quick: &[&str] = match (bench.quick, bench.profile) {
+        (true, true) => &QUICK_PROFILE,
+        (true, false) => &QUICK,
+        (false, _) => &[],
+    };
+    command.args(quick).args(&bench.arguments).arg("--out").arg(results(&target));
+    command.envs(running.variables.iter().map(|(name, value)| (name, value)));
+    command.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?).current_dir(workspace::root());
+    workspace::run(&mut command)
+}
+
+fn results(target: &Path) -> std::path::PathBuf {
+    target.join("bench")
+}
