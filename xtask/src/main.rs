@@ -1,8 +1,9 @@
-//! What a person types, CI types: `cargo xtask demo | test | services | guests`.
+//! What a person types, CI types: `cargo xtask demo | test | chaos | services | guests`.
 //!
 //! Every command does its own set-up on a fresh Debian machine with rustup. The crate knows nothing of the
 //! host's code, so that it builds in seconds and a broken host can still be tested.
 
+mod chaos;
 mod cli;
 #[cfg(test)]
 mod compose;
@@ -36,6 +37,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Guests => list_modules(),
         Command::Test(filter) => test::run(filter.as_deref()),
         Command::Services(order) => services::carry_out(order),
