@@ -3,7 +3,7 @@
 
 // The pure parts of the fault harness, which has no tests of libtest's kind of its own.
 #[allow(dead_code, reason = "what else is in them is used by tests/chaos")]
-#[path = "chaos/mod_pure.rs"]
+#[path = "chaos/pure.rs"]
 mod chaos;
 mod city;
 mod control;

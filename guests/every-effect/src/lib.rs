@@ -148,5 +148,8 @@ mod tests {
         let counts: Vec<_> =
             caused.iter().map(|one| (one.rows.len(), one.messages.len(), one.mails.len())).collect();
         assert_eq!(counts, [(4, 2, 1), (0, 0, 0), (4, 2, 1), (0, 0, 0)]);
+        // Two of them have the same columns.
+        let tables: Vec<_> = caused[0].rows.iter().map(|row| row.table.as_str()).collect();
+        assert_eq!(tables, ["items", "totals", "firsts", "claims"]);
     }
 }

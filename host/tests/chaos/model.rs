@@ -153,6 +153,10 @@ fn letter(code: &str, attempts: u32) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #[allow(
+        unused_imports,
+        reason = "in the harness itself, which is no test of libtest's, nothing is left to use it"
+    )]
     use super::*;
 
     #[test]

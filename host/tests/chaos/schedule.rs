@@ -206,6 +206,10 @@ fn fault(rng: &mut Rng, number: usize, kind: Kind) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    #[allow(
+        unused_imports,
+        reason = "in the harness itself, which is no test of libtest's, nothing is left to use it"
+    )]
     use super::*;
 
     #[test]
