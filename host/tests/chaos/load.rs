@@ -76,7 +76,7 @@ enum Sink {
 
 impl Load {
     pub fn start(site: &Site) -> Self {
-        let topic = NewTopic { name: site.topic(), partitions: super::site::PARTITIONS, replication: 1 };
+        let topic = NewTopic { name: site.topic(), partitions: site.partitions, replication: 1 };
         site.runtime.block_on(site.log.ensure_topic(&topic)).unwrap();
         let sink = match &site.bootstrap {
             Some(bootstrap) => {

@@ -1,7 +1,7 @@
 //! Waiting until nothing is on its way any more: read, committed, published, sent, and nothing parked.
 
 use super::load::{LaneAt, Load};
-use super::site::{PARTITIONS, Site};
+use super::site::Site;
 use gristmill::record::LaneId;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub fn wait_until_drained(
 /// `Err` says what is still on its way.
 fn drained(site: &Site, load: &Load) -> Result<(), String> {
     let view = load.view();
-    for partition in 0..PARTITIONS {
+    for partition in 0..site.partitions {
         let Some(LaneAt { batch, next_offset, .. }) = view.get(&partition).copied() else {
             return Err(format!("partition {partition} has no lane"));
         };

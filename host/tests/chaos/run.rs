@@ -10,14 +10,14 @@ use super::rest::wait_until_drained;
 use super::say;
 use super::schedule::{self, Fault, Kind};
 use super::servers::Servers;
-use super::site::{Site, again};
+use super::site::{PARTITIONS, Site, again};
 use super::smtp::Mood;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Faults between two judgements.
-pub const JUDGED_EVERY: usize = 30;
+pub const JUDGED_EVERY: usize = 40;
 /// How long hosts that are up, with servers that are up, may commit nothing at all.
 const STUCK: Duration = Duration::from_secs(75);
 
@@ -41,7 +41,7 @@ pub fn real(runtime: &Handle, servers: &Servers, options: &Options, count: usize
     if weights.is_empty() {
         return Report::default();
     }
-    let site = Site::real(runtime, servers, options, "real", None);
+    let site = Site::real(runtime, servers, options, "real", PARTITIONS, None);
     let mut run = Run::start(servers, site, options);
     let faults = schedule::faults(options.seed, &weights, options.from, count);
     let start = Instant::now();

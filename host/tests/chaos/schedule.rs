@@ -200,7 +200,7 @@ fn fault(rng: &mut Rng, number: usize, kind: Kind) -> Fault {
     let point = points[rng.below(points.len() as u64) as usize];
     let pause_ms = if rng.below(3) == 0 { rng.between(50, 400) } else { 0 };
     let wait_ms = rng.between(100, 900);
-    let (settle, pass) = (rng.below(2) == 0, rng.between(1, 6));
+    let (settle, pass) = (rng.below(3) == 0, rng.between(1, 3));
     Fault { number, kind, wait_ms, settle, pick, last_ms, point, pass, pause_ms }
 }
 

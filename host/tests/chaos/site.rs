@@ -15,12 +15,13 @@ use std::process::Command;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// Partitions of the source.
+/// Partitions of the source, unless a scenario wants another number.
 pub const PARTITIONS: i32 = 4;
 
 pub struct Site {
     pub name: String,
     pub folder: PathBuf,
+    pub partitions: i32,
     pub database: Database,
     pub store: Arc<dyn Store>,
     pub log: Arc<dyn Log>,
@@ -50,9 +51,10 @@ fn unique(what: &str) -> String {
     format!("chaos-{what}-{}", nanos / 1_000_000 % 1_000_000_000)
 }
 
-fn write_spec(folder: &Path, name: &str) -> PathBuf {
+fn write_spec(folder: &Path, name: &str, partitions: i32) -> PathBuf {
     let path = folder.join("pipeline.toml");
     let spec = include_str!("pipeline.toml").replace("NAME", name).replace("MODULES", &modules());
+    let spec = spec.replace("partitions = 4", &format!("partitions = {partitions}"));
     std::fs::write(&path, spec).unwrap();
     path
 }
@@ -64,11 +66,12 @@ impl Site {
         servers: &Servers,
         options: &Options,
         what: &str,
+        partitions: i32,
         broken: Option<&str>,
     ) -> Self {
         let name = unique(what);
         let folder = folder(&name);
-        let spec = write_spec(&folder, &name);
+        let spec = write_spec(&folder, &name, partitions);
         let own = name.replace('-', "_");
         let bootstrap = format!("127.0.0.1:{}", servers.kafka_port);
         let direct = servers.database(&own, false);
@@ -98,14 +101,14 @@ impl Site {
         let database = Database::Postgres(pool);
         let recipe = Some(Recipe { variables, spec, folder: folder.clone() });
         let runtime = runtime.clone();
-        Site { name, folder, database, store, log, bootstrap: Some(bootstrap), runtime, recipe }
+        Site { name, folder, partitions, database, store, log, bootstrap: Some(bootstrap), runtime, recipe }
     }
 
     /// A place on the embedded set, its data in this folder.
     pub fn embedded(runtime: &Handle, data: &Path) -> Self {
         let name = unique("embedded");
         let folder = folder(&name);
-        let spec = write_spec(&folder, &name);
+        let spec = write_spec(&folder, &name, PARTITIONS);
         let file = data.join("gristmill.db");
         let settings = Settings {
             log: Some("journal:".to_owned()),
@@ -126,7 +129,8 @@ impl Site {
         ];
         let database = Database::Sqlite(pool);
         let recipe = Some(Recipe { variables, spec, folder: folder.clone() });
-        Site { name, folder, database, store, log, bootstrap: None, runtime: runtime.clone(), recipe }
+        let (partitions, runtime) = (PARTITIONS, runtime.clone());
+        Site { name, folder, partitions, database, store, log, bootstrap: None, runtime, recipe }
     }
 
     /// The places for this site's hosts, all empty; once.
