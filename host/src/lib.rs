@@ -19,6 +19,7 @@ pub mod mail;
 pub mod pipeline;
 pub mod publish;
 pub mod record;
+pub mod sabotage;
 pub mod spec;
 pub mod store;
 pub mod telemetry;

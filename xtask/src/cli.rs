@@ -12,6 +12,10 @@ usage: cargo xtask COMMAND
                               server; --serve keeps the host up, --json prints one object
   test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
                               against real servers; with FILTER only the tests whose names contain it
+  chaos [OPTIONS]             the fault harness: hosts and servers killed, stopped and cut off by a schedule, and
+                              what comes out compared with a model. [--seed N] [--faults N] [--from K]
+                              [--set real|embedded|both] [--only KIND,…] [--seconds-max N] [--session-ms N]
+                              [--break RULE|all] [--json FILE]; without --faults the short run of `test`
   guests                      builds the guests to <target>/modules
   bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
                               and bench.json and bench.svg in <target>/bench. --quick: small numbers, to see that
@@ -36,6 +40,8 @@ pub(crate) enum Command {
     Demo(Vec<String>),
     Guests,
     Bench(Bench),
+    /// With the arguments for the harness.
+    Chaos(Vec<String>),
     Test(Option<String>),
     Services(Order),
 }
@@ -56,6 +62,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         [] => Err("no command".to_owned()),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["demo", rest @ ..] => demo(rest).map(Command::Demo),
+        ["chaos", rest @ ..] => chaos(rest).map(Command::Chaos),
         ["guests"] => Ok(Command::Guests),
         ["bench", rest @ ..] => Ok(Command::Bench(bench(rest))),
         ["test"] => Ok(Command::Test(None)),
@@ -88,6 +95,29 @@ fn bench(words: &[&str]) -> Bench {
         }
     }
     bench
+}
+
+/// As with the demo: each option has a value, and what the value may be, the harness knows.
+fn chaos(words: &[&str]) -> Result<Vec<String>, String> {
+    const KNOWN: [&str; 9] = [
+        "--seed",
+        "--faults",
+        "--from",
+        "--set",
+        "--only",
+        "--seconds-max",
+        "--session-ms",
+        "--break",
+        "--json",
+    ];
+    for pair in words.chunks(2) {
+        match pair {
+            [option, _] if KNOWN.contains(option) => {}
+            [option] if KNOWN.contains(option) => return Err(format!("{option} needs a value")),
+            other => return Err(format!("chaos knows no `{}`", other.join(" "))),
+        }
+    }
+    Ok(words.iter().map(|word| (*word).to_owned()).collect())
 }
 
 fn services(words: &[&str]) -> Result<Order, String> {
@@ -143,6 +173,8 @@ mod tests {
     fn the_demo_hands_its_arguments_on() {
         let arguments = ["--json", "--serve"].map(str::to_owned).to_vec();
         assert_eq!(parsed("demo --json --serve"), Ok(Command::Demo(arguments)));
+        let arguments = ["--seed", "7"].map(str::to_owned).to_vec();
+        assert_eq!(parsed("chaos --seed 7"), Ok(Command::Chaos(arguments)));
         assert_eq!(parsed("test a_name"), Ok(Command::Test(Some("a_name".to_owned()))));
     }
 
@@ -168,6 +200,8 @@ mod tests {
             "services up --dir",
             "services up --fast",
             "services up now",
+            "chaos --fast 1",
+            "chaos --seed",
         ] {
             assert!(parsed(line).is_err(), "`{line}` was accepted");
         }

@@ -24,11 +24,12 @@ pub(crate) struct Guest {
     for_tests: bool,
 }
 
-const ALL: [Guest; 5] = [
+const ALL: [Guest; 6] = [
     Guest { name: "validate", target: PLAIN, for_tests: false },
     Guest { name: "route", target: PLAIN, for_tests: false },
     Guest { name: "core-orders", target: PLAIN, for_tests: true },
     Guest { name: "misbehave", target: PLAIN, for_tests: true },
+    Guest { name: "every-effect", target: PLAIN, for_tests: true },
     Guest { name: "wasi-sample", target: WASI, for_tests: true },
 ];
 

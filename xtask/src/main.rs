@@ -1,9 +1,10 @@
-//! What a person types, CI types: `cargo xtask demo | test | bench | services | guests`.
+//! What a person types, CI types: `cargo xtask demo | test | chaos | bench | services | guests`.
 //!
 //! Every command does its own set-up on a fresh Debian machine with rustup. The crate knows nothing of the
 //! host's code, so that it builds in seconds and a broken host can still be tested.
 
 mod bench;
+mod chaos;
 mod cli;
 #[cfg(test)]
 mod compose;
@@ -37,6 +38,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Guests => list_modules(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Test(filter) => test::run(filter.as_deref()),

@@ -124,9 +124,10 @@ impl Out<'_, '_> {
     #[inline]
     fn table_of<R: Row>(&self) -> Option<usize> {
         let tables = &self.gathered.plan.tables;
-        // The same constant is the same declaration: no names compared per row.
+        // The same constant is the same declaration: no columns compared per row. The name has to be, for the
+        // compiler keeps equal constants once, and two tables may have equal columns.
         let same = |columns: &[Column]| std::ptr::eq(columns.as_ptr(), R::COLUMNS.as_ptr());
-        tables.iter().position(|table| same(&table.columns)).or_else(|| {
+        tables.iter().position(|table| same(&table.columns) && table.name == R::TABLE).or_else(|| {
             tables.iter().position(|table| table.name == R::TABLE && *table.columns == *R::COLUMNS)
         })
     }

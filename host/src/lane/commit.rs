@@ -3,6 +3,7 @@
 
 use super::feed::Parked;
 use super::{LaneContext, after_commit, now_ms};
+use crate::sabotage;
 use crate::store::{self, Committed, Fence, Origin, Work};
 use crate::telemetry::{self, BATCHES, DEAD_LETTERS, GUEST_MICROSECONDS, MAILS, RECORDS, ROWS};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub(super) fn run(
 ) {
     while let Ok(work) = committing.recv() {
         fence.published = context.progress.published.load(Ordering::Relaxed);
+        if sabotage::publish_first() && !published_first(context, fence, &work, to_publish) {
+            return;
+        }
         let Some(committed) = commit(context, fence, &work) else { return };
         fence = after_commit(fence, &committed);
         context.progress.batch.store(fence.batch, Ordering::Relaxed);
@@ -36,10 +40,35 @@ pub(super) fn run(
             context.mail_committed.notify_one();
         }
         let Committed { batch, next_offset, outbox, .. } = committed;
+        if sabotage::publish_first() {
+            continue;
+        }
         if to_publish.send(ToPublish { batch, next_offset, outbox }).is_err() {
             return;
         }
     }
+}
+
+/// The order that must not be: publishes what the batch will presumably send, and waits until it is out.
+fn published_first(
+    context: &LaneContext,
+    fence: Fence,
+    work: &Work,
+    to_publish: &SyncSender<ToPublish>,
+) -> bool {
+    let keeps = |record| !work.effects.failures.contains_key(&record);
+    let outbox = crate::publish::outbox::encode(&context.spec, work, keeps, &[]);
+    let next_offset = match work.origin {
+        Origin::Log { next_offset } => next_offset,
+        Origin::Parked(_) => fence.next_offset,
+    };
+    if to_publish.send(ToPublish { batch: fence.batch + 1, next_offset, outbox }).is_err() {
+        return false;
+    }
+    while context.progress.published.load(Ordering::Relaxed) <= fence.batch && !context.abandoned() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    !context.abandoned()
 }
 
 /// Commits one batch; `None` if the lane is to end.

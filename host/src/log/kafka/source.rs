@@ -46,7 +46,7 @@ impl ConsumerContext for SourceContext {
             .collect();
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, &partitions),
-            _ => self.unassign(consumer, list, &partitions),
+            _ => self.unassign(consumer, &partitions),
         }
     }
 }
@@ -79,7 +79,9 @@ impl SourceContext {
         }
     }
 
-    fn unassign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList, partitions: &[i32]) {
+    /// Gives back what was assigned. A partition whose take-over was let go never was, and librdkafka refuses a list
+    /// with such a one as a whole: the rebalance would then never end, nor would the consumer.
+    fn unassign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
         let gone: Vec<i32> = {
             let mut owned = self.owned.lock();
             partitions.iter().copied().filter(|partition| owned.remove(partition)).collect()
@@ -87,8 +89,12 @@ impl SourceContext {
         if !gone.is_empty() {
             if consumer.assignment_lost() { self.events.lost(&gone) } else { self.events.revoked(&gone) }
         }
+        let mut list = TopicPartitionList::new();
+        for partition in gone {
+            list.add_partition(&self.topic, partition);
+        }
         let unassigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&list),
             _ => consumer.unassign(),
         };
         if let Err(error) = unassigned {

@@ -4,7 +4,7 @@
 use crate::store::Error;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,9 @@ impl Database {
             .statement_cache_capacity(500);
         let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
         let opened = async {
-            let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+            let writer =
+                pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
+            let writer = writer.connect_with(options.clone()).await?;
             let mut transaction = writer.begin_with(BEGIN).await?;
             migrate(&mut transaction).await?;
             transaction.commit().await?;
@@ -67,6 +69,14 @@ impl Database {
     pub fn readers(&self) -> &SqlitePool {
         &self.readers
     }
+}
+
+/// Whether a connection that comes back may be used again. After some errors (the disk is full) SQLite has ended the
+/// transaction by itself; sqlx's rollback then fails, and it believes for ever that the transaction is still open.
+async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback that was only asked for is done before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Runs the migrations inside the caller's write transaction, so that two processes do not run them at once.
@@ -107,6 +117,18 @@ mod tests {
             let count: i64 =
                 sqlx::query_scalar("SELECT count(*) FROM gristmill_lanes").fetch_one(pool).await.unwrap();
             assert_eq!(count, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_spoils_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("store.db")).await.unwrap();
+        for _ in 0..2 {
+            let mut transaction = database.writer().begin_with(BEGIN).await.unwrap();
+            // As it does when the disk is full.
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            transaction.rollback().await.unwrap_err();
         }
     }
 
