@@ -30,7 +30,16 @@ fn all(steps: &mut Steps, arguments: &[String]) -> Result<()> {
             "chaos",
             "--",
         ]);
-        test.args(arguments).env("GRISTMILL_TEST_MODULES", guests::modules_folder()?);
+        // The harness runs in its package's folder: a file is meant from where the person is.
+        let mut json = false;
+        for argument in arguments {
+            match std::path::absolute(argument) {
+                Ok(path) if json => test.arg(path),
+                _ => test.arg(argument),
+            };
+            json = argument == "--json";
+        }
+        test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?);
         workspace::run(&mut test)
     })
 }

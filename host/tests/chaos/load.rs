@@ -164,7 +164,13 @@ fn feed(shared: &Shared, sink: &Sink, runtime: &Handle) {
             continue;
         }
         match runtime.block_on(write(sink, fed)) {
-            Ok(()) => shared.fed.store(fed + CHUNK, Ordering::SeqCst),
+            Ok(()) => {
+                shared.fed.store(fed + CHUNK, Ordering::SeqCst);
+                if let Sink::Journal(..) = sink {
+                    // Faster than Kafka by far: the small disk would be full of records.
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
             Err(error) => {
                 // The journal takes a chunk whole or not at all, so that it can be given again. Kafka's producer goes on
                 // for minutes by itself; an error of it is final.

@@ -22,13 +22,13 @@ mod smtp;
 
 use options::{Asked, BREAKS, Options, USAGE};
 use report::Report;
+use schedule::SHORT_REAL;
 use servers::Servers;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-/// Faults of the short run: two thirds of them kill.
-const SHORT_REAL: usize = 90;
+/// Faults of the short run on the embedded set.
 const SHORT_EMBEDDED: usize = 25;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -160,7 +160,7 @@ impl SmallDisk {
     pub fn mount() -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("gristmill-chaos-disk-").tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=192m", "gristmill-chaos"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", "size=320m", "gristmill-chaos"]).arg(folder.path());
         mount.output().is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
     }
 

@@ -210,9 +210,9 @@ impl Site {
             if done {
                 return;
             }
-            if start.elapsed() > Duration::from_secs(90) {
+            if start.elapsed() > Duration::from_secs(180) {
                 let logs: Vec<String> = hosts.iter().map(|host| host.log()).collect();
-                panic!("not done after 90 s: {status:#}\n{}", logs.join("\n---\n"));
+                panic!("not done after 180 s: {status:#}\n{}", logs.join("\n---\n"));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
