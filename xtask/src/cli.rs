@@ -15,7 +15,7 @@ usage: cargo xtask COMMAND
   chaos [OPTIONS]             the fault harness: hosts and servers killed, stopped and cut off by a schedule, and
                               what comes out compared with a model. [--seed N] [--faults N] [--from K]
                               [--set real|embedded|both] [--only KIND,…] [--seconds-max N] [--session-ms N]
-                              [--break RULE|all] [--json FILE]; without --faults the short run of `test`
+                              [--break RULE|all] [--json FILE]; without --faults a short run
   guests                      builds the guests to <target>/modules
   bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
                               and bench.json and bench.svg in <target>/bench. --quick: small numbers, to see that

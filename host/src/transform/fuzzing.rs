@@ -1,5 +1,7 @@
 //! Effects made of arbitrary bytes: what a hostile guest may return. For the tests, and for the fuzzers in `fuzz/`.
 
+#![allow(clippy::expect_used, reason = "it looks for what does not hold, and says so by a panic")]
+
 use super::bindings::exports::gristmill::transform::transformer as guest;
 use super::bindings::gristmill::transform::types as wit;
 use super::check::{Checked, check_effects};

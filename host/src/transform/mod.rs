@@ -16,7 +16,6 @@ mod cpu_time;
 mod engine;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
-#[allow(clippy::expect_used, reason = "it looks for what does not hold, and says so by a panic")]
 pub mod fuzzing;
 mod instance;
 mod module;
