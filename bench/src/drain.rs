@@ -17,8 +17,9 @@ const MEMORY_LOOK: Duration = Duration::from_millis(250);
 /// How long a host may make no progress.
 const STALLED_MAX: Duration = Duration::from_secs(90);
 
-/// What a host did and what it cost. Time and processor time are counted from the first commit that was seen to the
-/// last one: opening, compiling and joining the group are not in them.
+/// What a host did and what it cost. Time is counted from the first commit that was seen to the last one, and the
+/// records of that time; processor time from when the host was up until then, and all records: at the first commit some
+/// batches are in guests already. Opening and compiling are in neither.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Drained {
     pub(crate) seconds: f64,
@@ -37,7 +38,6 @@ pub(crate) struct Drained {
 struct Begun {
     at: Instant,
     records: u64,
-    cpu: Cpu,
 }
 
 /// Starts a host, waits until it has committed and published everything, ends it and checks the counts.
@@ -59,10 +59,19 @@ pub(crate) fn drain(
 pub(crate) fn watch(host: &mut HostProcess, records: u64) -> anyhow::Result<Drained> {
     let start = Instant::now();
     let mut begun: Option<Begun> = None;
+    let mut up: Option<Cpu> = None;
     let (mut last, mut moved) = (Progress::default(), start);
     let (mut memory_mib, mut committed) = (Vec::new(), Vec::new());
     loop {
-        let now = host.progress()?.unwrap_or(last);
+        let now = match host.progress()? {
+            Some(now) => {
+                if up.is_none() {
+                    up = Some(host.cpu(now.guest_seconds)?);
+                }
+                now
+            }
+            None => last,
+        };
         let seconds = start.elapsed().as_secs_f64();
         if now.records != last.records || now.published != last.published {
             (last, moved) = (now, Instant::now());
@@ -72,8 +81,7 @@ pub(crate) fn watch(host: &mut HostProcess, records: u64) -> anyhow::Result<Drai
         }
         ensure!(now.records <= records, "{} records out of {records}", now.records);
         if begun.is_none() && now.records > 0 {
-            begun =
-                Some(Begun { at: Instant::now(), records: now.records, cpu: host.cpu(now.guest_seconds)? });
+            begun = Some(Begun { at: Instant::now(), records: now.records });
         }
         if memory_mib.last().is_none_or(|(at, _)| seconds - at >= MEMORY_LOOK.as_secs_f64()) {
             memory_mib.push((seconds, host.memory_mib()?.0));
@@ -91,7 +99,9 @@ pub(crate) fn watch(host: &mut HostProcess, records: u64) -> anyhow::Result<Drai
         seconds,
         records: counted,
         records_per_second: counted as f64 / seconds,
-        cpu_seconds_per_million: host.cpu(last.guest_seconds)?.since(begun.cpu, counted as f64 / 1e6),
+        cpu_seconds_per_million: host
+            .cpu(last.guest_seconds)?
+            .since(up.unwrap_or_default(), records as f64 / 1e6),
         peak_mib: host.memory_mib()?.1,
         memory_mib,
         committed,

@@ -11,6 +11,8 @@ pub(crate) struct Machine {
     date: String,
     git_commit: String,
     rustc: String,
+    /// Whether this program and the native twins are built as they ship: if not, the figures mean nothing.
+    release_build: bool,
     kernel: String,
     processor: String,
     cores: usize,
@@ -31,6 +33,7 @@ impl Machine {
             date: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339)?,
             git_commit: first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
             rustc: first_line("rustc", &["--version"]),
+            release_build: !cfg!(debug_assertions),
             kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
                 .unwrap_or_default()
                 .trim()
@@ -52,8 +55,9 @@ impl Machine {
 
     /// In one line.
     pub(crate) fn line(&self) -> String {
+        let build = if self.release_build { "" } else { "A DEBUG BUILD, ITS FIGURES MEAN NOTHING: " };
         format!(
-            "{} cores ({}), {} MiB, Linux {}, PostgreSQL {} (fsync {}), {}, commit {}, load {:.1} at the start",
+            "{build}{} cores ({}), {} MiB, Linux {}, PostgreSQL {} (fsync {}), {}, commit {}, load {:.1} at the start",
             self.cores,
             self.processor,
             self.memory_mib,

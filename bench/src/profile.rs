@@ -137,27 +137,31 @@ fn without_hash(function: &str) -> &str {
     }
 }
 
-/// Whose code it is. Compiled guests lie in memory that belongs to no file.
+/// Whose code it is, as far as the name tells: what is generic is often named by the library that it comes from.
+/// Compiled guests lie in memory that belongs to no file; perf then names the file that could tell their names.
 fn owner(function: &str, file: &str) -> &'static str {
-    let begins = |with: &[&str]| {
-        let plain = function.trim_start_matches(['<', '&']);
-        with.iter().any(|with| plain.starts_with(with))
-    };
+    let begins = |with: &[&str]| with.iter().any(|with| function.starts_with(with));
+    let names = |crates: &[&str]| crates.iter().any(|name| function.contains(&format!("{name}::")));
     if file.contains("[kernel") || file == "[guest.kernel.kallsyms]" {
         "kernel"
-    } else if file.contains("anon") || file.starts_with("[JIT]") || file.contains("memfd") {
+    } else if file.contains("anon") || file.starts_with("[JIT]") || file.starts_with("/tmp/perf-") {
         "guests"
     } else if file.ends_with(".so") || file.contains(".so.") || file == "[vdso]" {
         "C library"
-    } else if begins(&["rd_", "rdk_", "rdkafka", "rk_", "crc32c", "LZ4", "ZSTD"]) {
+    } else if begins(&["rd_", "rdk_", "crc32c", "LZ4", "ZSTD"]) || names(&["rdkafka"]) {
         "librdkafka"
-    } else if begins(&["sqlx", "sqlite3", "tokio", "mio", "futures"]) {
-        "sqlx, tokio"
-    } else if begins(&["wasmtime", "cranelift"]) {
+    } else if names(&["wasmtime", "wasmtime_environ", "cranelift_codegen"]) {
         "wasmtime"
-    } else if begins(&["gristmill_sdk", "native_", "serde", "core_orders", "jsonschema", "sha2"]) {
+    } else if names(&["gristmill_sdk", "native_core_orders", "native_validate", "native_route", "jsonschema"])
+    {
         "guests' code, natively"
-    } else if begins(&["gristmill"]) {
+    } else if names(&["serde_json", "serde_core", "serde"]) {
+        "serde"
+    } else if begins(&["sqlite3", "btree", "vdbe"])
+        || names(&["sqlx_core", "sqlx_postgres", "sqlx_sqlite", "tokio"])
+    {
+        "sqlx, tokio, SQLite"
+    } else if names(&["gristmill"]) {
         "gristmill"
     } else {
         "other Rust and C code"
@@ -206,10 +210,10 @@ mod tests {
         for (line, owner, function) in [
             (
                 "feed-a-0      7f12 serde_json::de::parse::h0123456789abcdef (/x/gristmill-bench)",
-                "guests' code, natively",
+                "serde",
                 "serde_json::de::parse",
             ),
-            ("feed-a-0      7f12 [unknown] ([JIT] tid 77)", "guests", "(compiled wasm)"),
+            ("feed-a-0      7f12 [unknown] (/tmp/perf-77.map)", "guests", "(compiled wasm)"),
             ("rdk:broker1   7f12 rd_kafka_poll (/x/gristmill-bench)", "librdkafka", "rd_kafka_poll"),
             ("tokio-rt-work ffff do_syscall_64 ([kernel.kallsyms])", "kernel", "do_syscall_64"),
         ] {
