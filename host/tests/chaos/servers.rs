@@ -23,6 +23,7 @@ impl Servers {
         let folder = tempfile::Builder::new().prefix("gristmill-chaos-servers-").tempdir().unwrap();
         // PostgreSQL runs as another user.
         let _ = Command::new("chmod").arg("755").arg(folder.path()).status();
+        say(&format!("servers of this run's own in {}", folder.path().display()));
         let mut servers = Servers {
             folder,
             kafka: Proxy::start(),

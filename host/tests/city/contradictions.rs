@@ -67,6 +67,17 @@ fn a_store_from_a_backup_stops_the_pipeline() {
     Outcome::of(&site).check(&Outcome::expected());
 }
 
+/// The host ends, too, when some of its partitions were assigned and others let go.
+#[test]
+fn a_contradiction_of_one_lane_stops_the_pipeline() {
+    let site = worked_once("lane");
+    sql(
+        &site.database_url(),
+        "UPDATE gristmill.lanes SET batch = 1, next_offset = 40, published = 1 WHERE partition = 1",
+    );
+    stops_with(&site, &["partition 1", "ahead of the store's 40 (batch 1)", "--trust group"]);
+}
+
 #[test]
 fn a_store_that_knows_nothing_stops_the_pipeline() {
     let site = worked_once("empty");
