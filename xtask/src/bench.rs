@@ -10,7 +10,7 @@ use crate::services::{self, Folder, Running};
 use crate::{guests, packages, progress, workspace};
 
 const PACKAGE: &str = "gristmill-bench";
-/// Enough to see that everything works; too little for figures.
+/// Enough to see that everything works, in the build that tests have; too little for figures.
 const QUICK: [&str; 8] =
     ["--records", "20000", "--rounds", "1", "--memory-records", "40000", "--call-rounds", "3"];
 const QUICK_PROFILE: [&str; 2] = ["--records", "60000"];
@@ -30,8 +30,10 @@ fn everything(steps: &mut Steps, bench: &Bench) -> Result<()> {
         steps.run("perf", || packages::install(&["linux-perf"]))?;
     }
     steps.run("guests", guests::build_all)?;
-    steps.run("benchmark (release build)", || {
-        workspace::run(workspace::cargo().args(["build", "--release", "--package", PACKAGE]))
+    steps.run("build of the benchmark", || {
+        let mut build = workspace::cargo();
+        build.args(["build", "--package", PACKAGE]).args((!bench.quick).then_some("--release"));
+        workspace::run(&mut build)
     })?;
     let folder = Folder::open(None)?;
     let running = steps.run("services up", || services::up(&folder))?;
@@ -43,7 +45,8 @@ fn everything(steps: &mut Steps, bench: &Bench) -> Result<()> {
 
 fn measure(bench: &Bench, running: &Running) -> Result<()> {
     let target = workspace::target_folder()?;
-    let mut command = std::process::Command::new(target.join("release").join(PACKAGE));
+    let profile = if bench.quick { "debug" } else { "release" };
+    let mut command = std::process::Command::new(target.join(profile).join(PACKAGE));
     command.arg(if bench.profile { "profile" } else { "run" });
     let quick: &[&str] = match (bench.quick, bench.profile) {
         (true, true) => &QUICK_PROFILE,

@@ -18,8 +18,8 @@ usage: cargo xtask COMMAND
                               [--break RULE|all] [--json FILE]; without --faults a short run
   guests                      builds the guests to <target>/modules
   bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
-                              and bench.json and bench.svg in <target>/bench. --quick: small numbers, to see that
-                              it works. More options: docs/benchmark.md
+                              and bench.json and bench.svg in <target>/bench. --quick: small numbers from a debug
+                              build, to see that it works. More options: docs/benchmark.md
   bench --profile [OPTION…]   shows where the time goes on the same load, function by function (by perf)
   services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback; prints their addresses
                               and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
