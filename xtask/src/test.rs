@@ -43,7 +43,8 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
 /// The host by itself: what it depends on is then compiled with the features that `cargo build -p gristmill`
 /// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
 fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
-    let others = ["--workspace", "--exclude", HOST, "--exclude", BENCH];
+    // The benchmark's native twins have the guests' own tests.
+    let others = ["--workspace", "--exclude", HOST, "--exclude", BENCH, "--exclude", "native-*"];
     steps.run("tests of guests, models and xtask", || cargo_test(&others, filter, running))?;
     let host = ["--package", HOST, "--features", FEATURES];
     steps.run("tests of the host", || cargo_test(&host, filter, running))
