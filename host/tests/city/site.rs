@@ -188,8 +188,17 @@ impl Site {
 
     /// How far the pipeline is, in the store, the group and the log.
     pub fn status(&self) -> Value {
-        let spec = self.spec_path.display().to_string();
-        serde_json::from_str(&self.must(&["pipeline", "status", &spec, "--json"])).unwrap()
+        self.try_status().unwrap_or_else(|error| panic!("pipeline status: {error}"))
+    }
+
+    /// The same, where a server may not answer for a moment.
+    fn try_status(&self) -> Result<Value, String> {
+        let output = self.run(&["pipeline", "status", &self.spec_path.display().to_string(), "--json"]);
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     /// Waits until all is committed, published, sent, and nothing is parked.
@@ -197,25 +206,28 @@ impl Site {
     pub fn wait_until_done(&self, hosts: &mut [&mut Host]) {
         let start = Instant::now();
         loop {
-            let status = self.status();
-            let lanes = status["lanes"].as_array().unwrap();
-            let done = lanes.len() == usize::try_from(self.spec().source.partitions).unwrap()
-                && lanes.iter().all(|lane| {
-                    lane["next_offset"] == lane["log_end"]
-                        && lane["group_offset"] == lane["next_offset"]
-                        && lane["group_batch"] == lane["batch"]
-                })
-                && status["parked"] == 0
-                && status["mails"]["pending"] == 0;
-            if done {
+            let status = self.try_status();
+            if status.as_ref().is_ok_and(|status| self.is_done(status)) {
                 return;
             }
             if start.elapsed() > Duration::from_secs(180) {
                 let logs: Vec<String> = hosts.iter().map(|host| host.log()).collect();
-                panic!("not done after 180 s: {status:#}\n{}", logs.join("\n---\n"));
+                panic!("not done after 180 s: {status:#?}\n{}", logs.join("\n---\n"));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    fn is_done(&self, status: &Value) -> bool {
+        let lanes = status["lanes"].as_array().unwrap();
+        lanes.len() == usize::try_from(self.spec().source.partitions).unwrap()
+            && lanes.iter().all(|lane| {
+                lane["next_offset"] == lane["log_end"]
+                    && lane["group_offset"] == lane["next_offset"]
+                    && lane["group_batch"] == lane["batch"]
+            })
+            && status["parked"] == 0
+            && status["mails"]["pending"] == 0
     }
 
     /// Store and log of this place, and a runtime to ask them in.

@@ -7,7 +7,7 @@ use crate::record::LaneId;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as AdminTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -166,8 +166,17 @@ impl Client {
         let consumer = self.group_consumer(lane)?;
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&lane.topic, lane.partition);
-        let found =
-            consumer.committed_offsets(wanted, TIMEOUT).map_err(|error| unavailable(doing(), &error))?;
+        let deadline = Instant::now() + TIMEOUT;
+        let found = loop {
+            match consumer.committed_offsets(wanted.clone(), TIMEOUT) {
+                Ok(found) => break found,
+                // The first group of a new cluster, or one whose broker has just gone, is nobody's for a moment.
+                Err(error) if is_moving(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(unavailable(doing(), &error)),
+            }
+        };
         let Some(element) = found.find_partition(&lane.topic, lane.partition) else {
             return Ok(GroupLedger::default());
         };
@@ -179,6 +188,15 @@ impl Client {
             _ => GroupLedger::default(),
         })
     }
+}
+
+/// Whether an error says that a group's coordinator is elsewhere now, or not there yet.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
+    )
 }
 
 fn base_config(bootstrap: &str) -> ClientConfig {
