@@ -2,7 +2,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -51,7 +51,9 @@ impl Proxy {
         let accepting = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                join(&accepting, stream);
+                // Beside each other: a server that is just starting lets some of them wait.
+                let shared = accepting.clone();
+                std::thread::spawn(move || join(&shared, stream));
             }
         });
         Proxy { port, shared }
@@ -88,7 +90,8 @@ impl Proxy {
 fn join(shared: &Arc<Shared>, host: TcpStream) {
     let port = shared.server.load(Ordering::Relaxed);
     // A server that is down refuses: so does the proxy, by closing.
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Ok(server) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return };
     let (Ok(host_copy), Ok(server_copy)) = (host.try_clone(), server.try_clone()) else { return };
     let _ = (host.set_nodelay(true), server.set_nodelay(true));
     {

@@ -32,6 +32,7 @@ impl Servers {
             kafka_port: 0,
             postgres_port: 0,
         };
+        choose_ports(servers.folder.path());
         servers.must(&["up"]);
         servers.kafka_port = servers.port("kafka");
         servers.postgres_port = servers.port("postgres");
@@ -68,6 +69,7 @@ impl Servers {
 
     pub fn restart(&self, name: &str) {
         self.must(&["restart", name]);
+        self.kafka.lead_to(self.port("kafka-proxied"));
         assert_eq!(
             (self.port("kafka"), self.port("postgres")),
             (self.kafka_port, self.postgres_port),
@@ -86,6 +88,19 @@ impl Drop for Servers {
     fn drop(&mut self) {
         say("servers down");
         self.must(&["down", "--purge"]);
+    }
+}
+
+/// Ports apart from those that `services` looks for, and from those that the kernel gives to clients: while a server
+/// is down, nobody else may take its port.
+fn choose_ports(folder: &Path) {
+    let mut port = 11_000 + u16::try_from(std::process::id() % 1_000).unwrap_or(0) * 8;
+    for name in ["kafka", "kafka-controller", "kafka-proxied", "postgres"] {
+        while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
+            port += 1;
+        }
+        std::fs::write(folder.join(format!("{name}.port")), port.to_string()).unwrap();
+        port += 1;
     }
 }
 

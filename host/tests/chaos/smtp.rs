@@ -77,7 +77,8 @@ fn serve(stream: TcpStream, mood: &Mutex<Mood>, state: &Mutex<Taken>) -> std::io
                     }
                     text.push(line);
                 }
-                match answer_to(&text, *mood.lock(), state) {
+                let now = *mood.lock();
+                match answer_to(&text, now, state) {
                     Some(answer) => answer,
                     None => {
                         // Until the server is itself again; then the connection goes.

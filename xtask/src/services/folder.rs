@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -14,6 +16,9 @@ use anyhow::{Context, Result};
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// Each name has its own place in a block of ports, so that servers starting side by side pick different ones.
 const PLACES: [&str; 6] = ["kafka", "kafka-controller", "kafka-proxied", "postgres", "redis", "mail"];
+
+/// How long a server's own port may take to be free again.
+const PORT_FREED_TIME_MAX: Duration = Duration::from_secs(3);
 
 pub(crate) struct Folder {
     path: PathBuf,
@@ -80,8 +85,15 @@ impl Folder {
 
     /// The port for `name`: the remembered one if it is still free, else a new one.
     pub(crate) fn free_port(&self, name: &str) -> Result<u16> {
-        if let Some(port) = self.known_port(name)?.filter(|port| is_free(*port)) {
-            return Ok(port);
+        if let Some(port) = self.known_port(name)? {
+            // A process that was killed is gone for `ps` before the last of its threads has let go of its sockets.
+            let begun = Instant::now();
+            while begun.elapsed() < PORT_FREED_TIME_MAX {
+                if is_free(port) {
+                    return Ok(port);
+                }
+                sleep(Duration::from_millis(20));
+            }
         }
         let port = self.pick_port(name)?;
         fs::write(self.port_file(name), port.to_string())?;
