@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// How long all messages of one transaction may take to be acknowledged.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a lane looks whether its messages are acknowledged: a batch is published so much later at most.
+const DELIVERY_LOOK: Duration = Duration::from_micros(500);
+
 /// The pipeline's consumer, whose place in the group is sent along.
 #[derive(Clone)]
 pub(super) struct Source {
@@ -230,11 +233,19 @@ impl Transactional {
         }
     }
 
-    /// Short polls until nothing is in flight: `flush` waits in slices of 100 ms (DESIGN.md §5).
+    /// Looks and sleeps until nothing is in flight. `flush` waits in slices of 100 ms, and `poll` with a time limit of
+    /// a millisecond never sleeps at all: it rounds what is left of it down, and kept a core busy for each lane.
     fn wait_for_deliveries(&self, producer: &BaseProducer<Deliveries>) -> Result<(), Error> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
+        loop {
+            let before = producer.in_flight_count();
+            if before == 0 {
+                break;
+            }
+            producer.poll(Duration::ZERO);
+            if producer.in_flight_count() == before {
+                std::thread::sleep(DELIVERY_LOOK);
+            }
             if Instant::now() > deadline {
                 return Err(unavailable(self.doing("producing the messages"), &"not acknowledged in time"));
             }
