@@ -150,7 +150,9 @@ impl From<log::Error> for Problem {
             log::Error::Unavailable { .. } => {
                 Self::unavailable("the log is not available; some of the records may have arrived", error)
             }
-            log::Error::Fenced { .. } | log::Error::Unfit(_) => Self::internal(error),
+            log::Error::Fenced { .. } | log::Error::NoMember { .. } | log::Error::Unfit(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -51,6 +51,12 @@ pub fn take_over(context: &LaneContext) -> Result<Taken, TakeOverError> {
                 context.give_up(&error);
                 return Err(TakeOverError::LetGo);
             }
+            // A take-over runs while the group's rebalance waits for it: as long as it goes on, this host cannot join
+            // again, and the whole group stands still.
+            Err(Failed::NoMember(error)) => {
+                context.give_up(&error);
+                return Err(TakeOverError::LetGo);
+            }
             Err(Failed::Passing(error)) => {
                 if context.draining() || !context.back_off("take over", attempt, &error) {
                     return Err(TakeOverError::LetGo);
@@ -65,6 +71,7 @@ pub fn take_over(context: &LaneContext) -> Result<Taken, TakeOverError> {
 enum Failed {
     Contradiction(Contradiction),
     Fenced(String),
+    NoMember(String),
     Passing(String),
 }
 
@@ -81,7 +88,10 @@ impl From<log::Error> for Failed {
     // A publisher that is fenced here: somebody opened a newer one. Whether the lane is still ours, the store's
     // epoch tells at the next attempt.
     fn from(error: log::Error) -> Self {
-        Failed::Passing(error.to_string())
+        match error {
+            log::Error::NoMember { .. } => Failed::NoMember(error.to_string()),
+            error => Failed::Passing(error.to_string()),
+        }
     }
 }
 

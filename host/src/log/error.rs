@@ -21,6 +21,14 @@ pub enum Error {
         /// What the client said.
         message: String,
     },
+    /// This host's place in the group is gone: it has to join anew, and does as soon as nothing holds it up.
+    #[error("this host is no longer in the group as it was ({doing}): {message}")]
+    NoMember {
+        /// What was being done.
+        doing: String,
+        /// What the client said.
+        message: String,
+    },
     /// Too much is on its way already.
     #[error("the log takes no more records at the moment")]
     Busy,

@@ -129,7 +129,9 @@ impl Transactional {
     /// What an error means. A fenced producer's messages are purged with an error of their own: that it is fenced
     /// stands in the client's fatal error.
     fn failed(&self, producer: &BaseProducer<Deliveries>, step: &str, error: &KafkaError) -> Error {
-        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+        use RDKafkaErrorCode::{
+            Fenced, IllegalGeneration, InvalidProducerEpoch, ProducerFenced, UnknownMemberId,
+        };
         let code = match error {
             KafkaError::Transaction(error) => Some(error.code()),
             error => error.rdkafka_error_code(),
@@ -141,6 +143,9 @@ impl Transactional {
             .any(|code| matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch))
         {
             return Error::Fenced { doing: self.doing(step), message: error.to_string() };
+        }
+        if matches!(code, Some(UnknownMemberId | IllegalGeneration)) {
+            return Error::NoMember { doing: self.doing(step), message: error.to_string() };
         }
         unavailable(self.doing(step), error)
     }
