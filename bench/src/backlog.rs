@@ -1,7 +1,6 @@
 //! Backlogs: topics full of records before any host reads them, and the end of those topics.
 
-use crate::load;
-use crate::pipelines::Pipeline;
+use crate::load::Made;
 use anyhow::Context;
 use gristmill::log::{Error, Log, NewRecord, NewTopic};
 use rdkafka::ClientConfig;
@@ -11,29 +10,35 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Partitions of source topics.
-pub(crate) const PARTITIONS: i32 = 4;
 /// Records that are appended in one call. A repeated record stays beside its original.
 const CHUNK: u64 = 5_000;
 /// Calls under way at once.
 const CALLS: u64 = 3;
 
+/// A topic, and what stands in it: record n is always the same.
+#[derive(Clone)]
+pub(crate) struct Backlog {
+    pub(crate) topic: String,
+    pub(crate) partitions: i32,
+    pub(crate) make: Arc<dyn Fn(u64) -> Made + Send + Sync>,
+}
+
+impl Backlog {
+    pub(crate) fn new_topic(&self) -> NewTopic {
+        NewTopic { name: self.topic.clone(), partitions: self.partitions, replication: 1 }
+    }
+}
+
 /// Makes the topic unless it is there, and appends records of a range.
-pub(crate) async fn append(
-    log: &Arc<dyn Log>,
-    topic: &str,
-    pipeline: Pipeline,
-    range: Range<u64>,
-) -> anyhow::Result<()> {
-    let new = NewTopic { name: topic.to_owned(), partitions: PARTITIONS, replication: 1 };
-    log.ensure_topic(&new).await?;
+pub(crate) async fn append(log: &Arc<dyn Log>, backlog: &Backlog, range: Range<u64>) -> anyhow::Result<()> {
+    log.ensure_topic(&backlog.new_topic()).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for lane in 0..CALLS {
-        let (log, topic, range) = (log.clone(), topic.to_owned(), range.clone());
+        let (log, backlog, range) = (log.clone(), backlog.clone(), range.clone());
         tasks.spawn(async move {
             let mut start = range.start + lane * CHUNK;
             while start < range.end {
-                append_chunk(&log, &topic, pipeline, start..(start + CHUNK).min(range.end)).await?;
+                append_chunk(&log, &backlog, start..(start + CHUNK).min(range.end)).await?;
                 start += CALLS * CHUNK;
             }
             anyhow::Ok(())
@@ -45,28 +50,28 @@ pub(crate) async fn append(
     Ok(())
 }
 
-async fn append_chunk(
+/// Appends records in one call.
+pub(crate) async fn append_chunk(
     log: &Arc<dyn Log>,
-    topic: &str,
-    pipeline: Pipeline,
+    backlog: &Backlog,
     range: Range<u64>,
 ) -> anyhow::Result<()> {
-    let make = |number| {
-        let made = load::record(pipeline, number);
-        NewRecord {
-            key: Some(made.key.into_bytes()),
-            value: Some(made.value.into_bytes()),
-            ..NewRecord::default()
-        }
-    };
-    let records: Vec<NewRecord> = range.map(make).collect();
+    let records: Vec<NewRecord> = range.map(|number| new_record((backlog.make)(number))).collect();
     loop {
-        match log.append(topic, records.clone()).await {
+        match log.append(&backlog.topic, records.clone()).await {
             Ok(_) => return Ok(()),
             // Nothing was sent: the log has enough on its way.
             Err(Error::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => return Err(error).context("the backlog cannot be written"),
         }
+    }
+}
+
+fn new_record(made: Made) -> NewRecord {
+    NewRecord {
+        key: Some(made.key.into_bytes()),
+        value: Some(made.value.into_bytes()),
+        ..NewRecord::default()
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn measure(
     rounds: usize,
 ) -> anyhow::Result<Vec<Calls>> {
     let names = Names { pipeline: "calls", topic: "calls", prefix: "calls", modules };
-    let spec = Spec::read(&write_spec(pipeline, &names, folder)?)?;
+    let spec = Spec::read(&write_spec(pipeline, &names, folder, |_| {})?)?;
     let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
     let stages = Stages::load(&Engine::new(None)?, &spec, &lookups)?;
     let native = native::replace(stages.clone())?;

@@ -32,6 +32,8 @@ pub(crate) struct Drained {
     pub(crate) memory_mib: Vec<(f64, f64)>,
     /// Seconds since the start of the process, and records committed then.
     pub(crate) committed: Vec<(f64, u64)>,
+    /// What failed for the moment and was repeated: none unless something is wrong, deadlocks among it.
+    pub(crate) retries: u64,
 }
 
 /// The first commit that was seen.
@@ -105,6 +107,7 @@ pub(crate) fn watch(host: &mut HostProcess, records: u64) -> anyhow::Result<Drai
         peak_mib: host.memory_mib()?.1,
         memory_mib,
         committed,
+        retries: last.retries,
     })
 }
 
@@ -116,7 +119,7 @@ async fn check(setup: &Setup, spec: &Path, expected: Expected) -> anyhow::Result
     let spec = Spec::read(spec)?;
     let table = spec.tables.first().context("a spec without a table")?;
     let mut offsets = 0;
-    for partition in 0..crate::backlog::PARTITIONS {
+    for partition in 0..spec.source.partitions {
         let lane = LaneId {
             pipeline: spec.name.as_str().into(),
             topic: spec.source.topic.as_str().into(),

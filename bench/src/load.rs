@@ -45,7 +45,49 @@ pub(crate) fn record(pipeline: Pipeline, number: u64) -> Made {
     match pipeline {
         Pipeline::Core => core::order(original, fault(number), &mut random),
         Pipeline::City | Pipeline::CityWhole => city::order(original, fault(number), &mut random),
+        Pipeline::Items => item(number, None),
     }
+}
+
+/// What one record in so many asks `guests/misbehave` for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Misdeed {
+    pub(crate) name: &'static str,
+    pub(crate) one_in: u64,
+}
+
+impl Misdeed {
+    fn is_of(self, number: u64) -> bool {
+        number % self.one_in == self.one_in / 2
+    }
+}
+
+/// Record `number` for `guests/misbehave`.
+pub(crate) fn item(number: u64, misdeed: Option<Misdeed>) -> Made {
+    let mut random = fastrand::Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let asked = misdeed.filter(|misdeed| misdeed.is_of(number));
+    let asked = asked.map_or_else(String::new, |misdeed| format!(r#""do":"{}","#, misdeed.name));
+    Made { key: number.to_string(), value: padded(format!(r#"{{{asked}"id":{number}"#), &mut random) }
+}
+
+/// What must have become of the first `records` items.
+pub(crate) fn expected_items(records: u64, misdeed: Option<Misdeed>) -> Expected {
+    let guilty = |number: &u64| misdeed.is_some_and(|misdeed| misdeed.is_of(*number));
+    let dead_letters = (0..records).filter(guilty).count() as u64;
+    Expected { records, rows: records - dead_letters, dead_letters }
+}
+
+/// Record `number` of a load in which each order of *core* comes twice, under keys that lead to any two partitions:
+/// rows that collide.
+pub(crate) fn colliding(number: u64) -> Made {
+    let made = record(Pipeline::Core, number / 2);
+    Made { key: format!("{}-{number}", made.key), ..made }
+}
+
+/// What must have become of the first `records` of that.
+pub(crate) fn expected_colliding(records: u64) -> Expected {
+    let once = expected(records / 2);
+    Expected { records, rows: once.rows, dead_letters: 2 * once.dead_letters }
 }
 
 /// What must have become of the first `records` records.
@@ -101,5 +143,9 @@ mod tests {
     #[test]
     fn a_hundredth_is_faulty() {
         assert_eq!(expected(10_000), Expected { records: 10_000, rows: 9_890, dead_letters: 100 });
+        assert_eq!(expected_colliding(20_000), Expected { records: 20_000, rows: 9_890, dead_letters: 200 });
+        let trap = Misdeed { name: "trap", one_in: 50 };
+        assert!(item(25, Some(trap)).value.starts_with(r#"{"do":"trap","id":25,"#));
+        assert_eq!(expected_items(1_000, Some(trap)).dead_letters, 20);
     }
 }

@@ -4,9 +4,12 @@
 mod backlog;
 mod calls;
 mod convert;
+mod culprits;
 mod database;
 mod drain;
 mod host;
+mod lanes;
+mod latency;
 mod load;
 mod machine;
 mod native;
@@ -16,6 +19,7 @@ mod process;
 mod profile;
 mod report;
 mod run;
+mod site;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -14,9 +14,13 @@ pub(crate) enum Pipeline {
     City,
     /// examples/city-orders as it is.
     CityWhole,
+    /// `guests/misbehave`: a guest that fails on demand.
+    #[value(skip)]
+    Items,
 }
 
 impl Pipeline {
+    /// Those that are worked natively, with guests, and so on.
     pub(crate) const ALL: [Pipeline; 3] = [Pipeline::Core, Pipeline::City, Pipeline::CityWhole];
 
     pub(crate) fn name(self) -> &'static str {
@@ -24,6 +28,7 @@ impl Pipeline {
             Pipeline::Core => "core",
             Pipeline::City => "city-orders, topics and mail off",
             Pipeline::CityWhole => "city-orders",
+            Pipeline::Items => "items",
         }
     }
 
@@ -33,12 +38,26 @@ impl Pipeline {
             Pipeline::Core => "core",
             Pipeline::City => "city",
             Pipeline::CityWhole => "citywhole",
+            Pipeline::Items => "items",
         }
     }
 
     /// Pipelines with one backlog share its topic.
     pub(crate) fn backlog(self) -> &'static str {
-        if self == Pipeline::Core { "core" } else { "city" }
+        match self {
+            Pipeline::Core => "core",
+            Pipeline::City | Pipeline::CityWhole => "city",
+            Pipeline::Items => "items",
+        }
+    }
+
+    /// The table of its rows.
+    pub(crate) fn table(self) -> &'static str {
+        match self {
+            Pipeline::Core => "core_orders",
+            Pipeline::City | Pipeline::CityWhole => "orders",
+            Pipeline::Items => "items",
+        }
     }
 }
 
@@ -60,11 +79,17 @@ pub(crate) fn repository() -> PathBuf {
     package.parent().unwrap_or(package).to_owned()
 }
 
-/// Writes the spec of one run and what it names into a folder; answers the spec's path.
-pub(crate) fn write_spec(pipeline: Pipeline, names: &Names<'_>, folder: &Path) -> anyhow::Result<PathBuf> {
+/// Writes the spec of one run and what it names into a folder; answers the spec's path. `change` has the last word.
+pub(crate) fn write_spec(
+    pipeline: Pipeline,
+    names: &Names<'_>,
+    folder: &Path,
+    change: impl FnOnce(&mut Table),
+) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut spec = match pipeline {
         Pipeline::Core => read(&repository().join("bench/pipelines/core/pipeline.toml"))?,
+        Pipeline::Items => read(&repository().join("bench/pipelines/items/pipeline.toml"))?,
         Pipeline::City | Pipeline::CityWhole => {
             let example = repository().join("examples/city-orders");
             let schema = "order.schema.json";
@@ -80,6 +105,7 @@ pub(crate) fn write_spec(pipeline: Pipeline, names: &Names<'_>, folder: &Path) -
         }
     };
     rename(&mut spec, names);
+    change(&mut spec);
     let path = folder.join("pipeline.toml");
     std::fs::write(&path, toml::to_string(&spec)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -134,13 +160,14 @@ mod tests {
 
     #[test]
     fn every_spec_is_one() {
-        for pipeline in Pipeline::ALL {
+        for pipeline in Pipeline::ALL.into_iter().chain([Pipeline::Items]) {
             let folder =
                 std::env::temp_dir().join(format!("bench-{}-{}", pipeline.slug(), std::process::id()));
             let names = Names { pipeline: "p", topic: "t", prefix: "out", modules: Path::new("/modules") };
-            let spec = Spec::read(&write_spec(pipeline, &names, &folder).unwrap()).unwrap();
+            let spec = Spec::read(&write_spec(pipeline, &names, &folder, |_| {}).unwrap()).unwrap();
             assert_eq!((spec.name.as_str(), spec.source.topic.as_str()), ("p", "t"));
-            assert_eq!(spec.publishes(), pipeline == Pipeline::CityWhole);
+            assert_eq!(spec.tables[0].name, pipeline.table());
+            assert_eq!(spec.publishes(), matches!(pipeline, Pipeline::CityWhole | Pipeline::Items));
             assert_eq!(spec.mail.is_some(), pipeline == Pipeline::CityWhole);
             std::fs::remove_dir_all(folder).unwrap();
         }

@@ -59,6 +59,7 @@ pub(crate) struct Progress {
     pub(crate) batches: u64,
     pub(crate) published: u64,
     pub(crate) guest_seconds: f64,
+    pub(crate) retries: u64,
 }
 
 impl HostProcess {
@@ -191,6 +192,7 @@ fn parse(metrics: &str) -> Progress {
         batches: sum(gristmill::telemetry::BATCHES) as u64,
         published: sum(gristmill::telemetry::PUBLISHED) as u64,
         guest_seconds: sum(gristmill::telemetry::GUEST_MICROSECONDS) / 1e6,
+        retries: sum(gristmill::telemetry::RETRIES) as u64,
     }
 }
 

@@ -5,8 +5,8 @@
 use crate::drain::watch;
 use crate::load;
 use crate::pipelines::Pipeline;
-use crate::process::{HostProcess, Setup};
-use crate::run::{Bench, Place, say};
+use crate::process::HostProcess;
+use crate::site::{Bench, Place, say};
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut bench = Bench::open(&arguments.place)?;
-    bench.fill(arguments.pipeline, arguments.records)?;
+    bench.fill(&bench.backlog(arguments.pipeline), arguments.records)?;
     let samples = bench.place.out.join("profile.perf");
     record(&bench, arguments, &samples)?;
     let printed = script(&samples)?;
@@ -56,16 +56,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Lets a host drain the backlog; perf looks on from its first commit.
 fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Result<()> {
-    let (spec, folder) = bench.spec(arguments.pipeline, "profile")?;
-    let database = bench.database("profile")?;
-    let setup = Setup {
-        log: bench.place.log.clone(),
-        store: database.url(),
-        modules: bench.place.modules.clone(),
-        folder,
-    };
+    let ready = bench.ready(arguments.pipeline, "profile", |_| {})?;
     let expected = load::expected(arguments.records);
-    let mut host = HostProcess::start(&setup, &spec, arguments.natively)?;
+    let mut host = HostProcess::start(&ready.setup, &ready.spec, arguments.natively)?;
     while host.progress()?.is_none_or(|progress| progress.records == 0) {
         std::thread::sleep(Duration::from_millis(20));
     }

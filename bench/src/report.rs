@@ -1,7 +1,10 @@
 //! The figures of a run: as a table with verdicts, and as JSON.
 
 use crate::calls::Calls;
+use crate::culprits::Culprits;
 use crate::drain::Drained;
+use crate::lanes::Lanes;
+use crate::latency::Latency;
 use crate::machine::Machine;
 use crate::pipelines::Pipeline;
 use crate::process::Cpu;
@@ -17,6 +20,12 @@ const CALL_RATIO_MAX: f64 = 1.6;
 const MEMORY_MIB_MAX: f64 = 300.0;
 /// How much more memory the last quarter may have than the second, for a curve that is called flat.
 const GROWTH_MAX: f64 = 0.1;
+const STEADY_P99_MS_MAX: f64 = 250.0;
+const IDLE_P99_MS_MAX: f64 = 50.0;
+const TRAPPED_TO_CLEAN_MIN: f64 = 0.5;
+/// A record that loops takes its batch's whole time, a search among ever fewer records with much shorter times, and a
+/// record's whole time: so many times the limit, with what waits meanwhile.
+const LOOP_DEADLINES_MAX: f64 = 4.0;
 
 /// Everything that was measured.
 #[derive(serde::Serialize)]
@@ -27,6 +36,9 @@ pub(crate) struct Report {
     pub(crate) runs: Vec<Run>,
     pub(crate) memory: Option<Drained>,
     pub(crate) calls: Vec<Calls>,
+    pub(crate) lanes: Vec<Lanes>,
+    pub(crate) latency: Option<Latency>,
+    pub(crate) culprits: Option<Culprits>,
 }
 
 /// One line of the table.
@@ -111,9 +123,57 @@ impl Report {
                 curve(&memory.memory_mib)
             );
         }
+        if !self.lanes.is_empty() {
+            let _ = write!(text, "\ncore, with guests, by the number of lanes\n{}\n", self.lanes_table());
+        }
+        if let Some(Latency { records_per_second, steady, idle }) = &self.latency {
+            let _ = write!(
+                text,
+                "\ncore, from a record to its row: at {records_per_second:.0}/s p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms \
+                 ({} samples); at one per second p50 {:.1} ms, p99 {:.1} ms ({} samples)\n",
+                steady.p50_ms,
+                steady.p99_ms,
+                steady.max_ms,
+                steady.samples,
+                idle.p50_ms,
+                idle.p99_ms,
+                idle.samples
+            );
+        }
+        if let Some(culprits) = &self.culprits {
+            let _ = write!(
+                text,
+                "\nitems: {:.0}/s, and {:.0}/s where one in a hundred traps. At {:.0}/s, of which one in ten thousand loops \
+                 (calls end after {} ms): p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms ({} samples)\n",
+                culprits.clean_per_second,
+                culprits.trapped_per_second,
+                culprits.records_per_second,
+                culprits.guest_time_ms_max,
+                culprits.looping.p50_ms,
+                culprits.looping.p99_ms,
+                culprits.looping.max_ms,
+                culprits.looping.samples
+            );
+        }
         text.push('\n');
         text.push_str(&self.verdicts().join("\n"));
         text
+    }
+
+    fn lanes_table(&self) -> Table {
+        let mut table =
+            new_table(&["lanes", "per second", "min–max", "CPU s per million", "peak MiB", "repeated"]);
+        for lanes in &self.lanes {
+            table.add_row([
+                format!("{}{}", lanes.partitions, if lanes.colliding { ", rows collide" } else { "" }),
+                format!("{:.0}", lanes.per_second),
+                format!("{:.0}–{:.0}", lanes.min, lanes.max),
+                format!("{:.2}", lanes.cpu_seconds_per_million),
+                format!("{:.0}", lanes.peak_mib),
+                lanes.retries.to_string(),
+            ]);
+        }
+        table
     }
 
     fn table(&self) -> Table {
@@ -208,6 +268,43 @@ impl Report {
             if let Some(growth) = growth(&memory.memory_mib) {
                 verdicts.push(at_most("memory, last quarter to second quarter", growth, 1.0 + GROWTH_MAX));
             }
+        }
+        verdicts.extend(self.verdicts_of_lanes());
+        if let Some(latency) = &self.latency {
+            let of_load = latency.records_per_second / crate::latency::PER_SECOND as f64;
+            verdicts.push(at_least("latency: the load as it was, to the one that was meant", of_load, 0.95));
+            verdicts.push(at_most(
+                "latency at a steady load, p99, ms",
+                latency.steady.p99_ms,
+                STEADY_P99_MS_MAX,
+            ));
+            verdicts.push(at_most("latency of a lone record, p99, ms", latency.idle.p99_ms, IDLE_P99_MS_MAX));
+        }
+        if let Some(culprits) = &self.culprits {
+            let what = "items: one in a hundred traps, to none, records/s";
+            verdicts.push(at_least(what, culprits.ratio, TRAPPED_TO_CLEAN_MIN));
+            let deadlines = culprits.looping.max_ms / culprits.guest_time_ms_max as f64;
+            verdicts.push(at_most(
+                "items: latency beside loops, in time limits",
+                deadlines,
+                LOOP_DEADLINES_MAX,
+            ));
+        }
+        verdicts
+    }
+
+    fn verdicts_of_lanes(&self) -> Vec<String> {
+        let of =
+            |partitions| self.lanes.iter().find(|lanes| lanes.partitions == partitions && !lanes.colliding);
+        let mut verdicts = Vec::new();
+        if let (Some(one), Some(two)) = (of(1), of(2)) {
+            verdicts.push(at_least(
+                "core: two lanes to one, records/s",
+                two.per_second / one.per_second,
+                1.0,
+            ));
+            let retries: u64 = self.lanes.iter().map(|lanes| lanes.retries).sum();
+            verdicts.push(at_most("lanes: commits that were repeated", retries as f64, 0.0));
         }
         verdicts
     }

@@ -11,8 +11,22 @@ use crate::{guests, packages, progress, workspace};
 
 const PACKAGE: &str = "gristmill-bench";
 /// Enough to see that everything works, in the build that tests have; too little for figures.
-const QUICK: [&str; 8] =
-    ["--records", "20000", "--rounds", "1", "--memory-records", "40000", "--call-rounds", "3"];
+const QUICK: [&str; 14] = [
+    "--records",
+    "20000",
+    "--rounds",
+    "1",
+    "--memory-records",
+    "40000",
+    "--call-rounds",
+    "3",
+    "--lane-records",
+    "20000",
+    "--latency-seconds",
+    "5",
+    "--culprit-records",
+    "20000",
+];
 const QUICK_PROFILE: [&str; 2] = ["--records", "60000"];
 
 /// Runs it, and leaves its results.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::fuzz::TARGETS;
 use crate::services::{Action, Order, Service};
 
 pub(crate) const USAGE: &str = "\
@@ -16,6 +17,9 @@ usage: cargo xtask COMMAND
                               what comes out compared with a model. [--seed N] [--faults N] [--from K]
                               [--set real|embedded|both] [--only KIND,…] [--seconds-max N] [--session-ms N]
                               [--break RULE|all] [--json FILE]; without --faults a short run
+  fuzz [TARGET…] [--runs N] [--seconds N]
+                              libFuzzer on what comes from outside: effects, records, spec, http, outbox (all,
+                              unless named), each for so many inputs or seconds (600), guided by coverage
   guests                      builds the guests to <target>/modules
   bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
                               and bench.json and bench.svg in <target>/bench. --quick: small numbers from a debug
@@ -42,8 +46,19 @@ pub(crate) enum Command {
     Bench(Bench),
     /// With the arguments for the harness.
     Chaos(Vec<String>),
+    Fuzz(Fuzz),
     Test(Option<String>),
     Services(Order),
+}
+
+/// What is to be fuzzed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Fuzz {
+    pub(crate) targets: Vec<&'static str>,
+    /// Inputs for each target; as many as there is time for if `None`.
+    pub(crate) runs: Option<u64>,
+    /// The time for each target.
+    pub(crate) seconds: u64,
 }
 
 /// What the benchmark is to do.
@@ -63,6 +78,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, 
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["demo", rest @ ..] => demo(rest).map(Command::Demo),
         ["chaos", rest @ ..] => chaos(rest).map(Command::Chaos),
+        ["fuzz", rest @ ..] => fuzz(rest).map(Command::Fuzz),
         ["guests"] => Ok(Command::Guests),
         ["bench", rest @ ..] => Ok(Command::Bench(bench(rest))),
         ["test"] => Ok(Command::Test(None)),
@@ -118,6 +134,29 @@ fn chaos(words: &[&str]) -> Result<Vec<String>, String> {
         }
     }
     Ok(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn fuzz(words: &[&str]) -> Result<Fuzz, String> {
+    let mut fuzz = Fuzz { targets: Vec::new(), runs: None, seconds: 600 };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut number = || -> Result<u64, String> {
+            let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
+            value.parse().map_err(|_| format!("{word}: `{value}` is no number"))
+        };
+        match *word {
+            "--runs" => fuzz.runs = Some(number()?),
+            "--seconds" => fuzz.seconds = number()?,
+            name => match TARGETS.into_iter().find(|target| *target == name) {
+                Some(target) => fuzz.targets.push(target),
+                None => return Err(format!("no fuzz target `{name}`; there are {}", TARGETS.join(", "))),
+            },
+        }
+    }
+    if fuzz.targets.is_empty() {
+        fuzz.targets = TARGETS.to_vec();
+    }
+    Ok(fuzz)
 }
 
 fn services(words: &[&str]) -> Result<Order, String> {
@@ -186,8 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn fuzzing_is_of_all_targets_unless_some_are_named() {
+        let one = Fuzz { targets: vec!["spec"], runs: Some(7), seconds: 60 };
+        assert_eq!(parsed("fuzz spec --runs 7 --seconds 60"), Ok(Command::Fuzz(one)));
+        let Ok(Command::Fuzz(all)) = parsed("fuzz") else { panic!("not understood") };
+        assert_eq!(all.targets, TARGETS);
+    }
+
+    #[test]
     fn wrong_use_is_told() {
         for line in [
+            "fuzz everything",
+            "fuzz --runs",
+            "fuzz --seconds soon",
             "",
             "bake",
             "demo --fast",

@@ -1,4 +1,4 @@
-//! What a person types, CI types: `cargo xtask demo | test | chaos | bench | services | guests`.
+//! What a person types, CI types: `cargo xtask demo | test | chaos | fuzz | bench | services | guests`.
 //!
 //! Every command does its own set-up on a fresh Debian machine with rustup. The crate knows nothing of the
 //! host's code, so that it builds in seconds and a broken host can still be tested.
@@ -9,6 +9,7 @@ mod cli;
 #[cfg(test)]
 mod compose;
 mod demo;
+mod fuzz;
 mod guests;
 mod packages;
 mod progress;
@@ -39,6 +40,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
+        Command::Fuzz(fuzz) => fuzz::run(&fuzz),
         Command::Guests => list_modules(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Test(filter) => test::run(filter.as_deref()),

@@ -39,6 +39,9 @@ pub(super) fn run(
 ) {
     let mut looked: Option<Instant> = None;
     let mut failures = 0;
+    let wait = Duration::from_millis(context.spec.limits.batch_wait_ms_max);
+    // A lane that has been idle gives a record on at once; under load a batch collects until its time has come.
+    let mut collect_until = Instant::now();
     while !context.draining() {
         if looked.is_none_or(|at| at.elapsed() >= PARKED_LOOK) {
             look_for_parked(context, parked);
@@ -46,12 +49,13 @@ pub(super) fn run(
         }
         let next = match next_parked(context, parked) {
             Some(next) => Ok(Some(next)),
-            None => next_batch(context, reader.as_mut()),
+            None => next_batch(context, reader.as_mut(), collect_until),
         };
         match next {
             Ok(None) => {}
             Ok(Some((batch, origin))) => {
                 failures = 0;
+                collect_until = Instant::now() + wait;
                 let Some(work) = transform(context, &mut chain, batch, origin) else { return };
                 if to_commit.send(work).is_err() {
                     return;
@@ -111,13 +115,14 @@ fn next_parked(context: &LaneContext, parked: &Parked) -> Option<(Batch, Origin)
 fn next_batch(
     context: &LaneContext,
     reader: &mut dyn Reader,
+    collect_until: Instant,
 ) -> Result<Option<(Batch, Origin)>, crate::log::Error> {
     let limits = &context.spec.limits;
     let bounds = ReadBounds {
         records_max: limits.batch_records_max as usize,
         bytes_max: limits.batch_bytes_max as usize,
         idle: IDLE,
-        linger: Duration::from_millis(limits.batch_wait_ms_max),
+        collect_until,
     };
     let mut batch = Batch::new(&context.id.topic, context.id.partition);
     let next_offset = reader.read(&mut batch, &bounds)?;

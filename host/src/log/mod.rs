@@ -19,7 +19,7 @@ use crate::record::{Batch, LaneId, record_bytes};
 use crate::spec::Spec;
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The largest message that publishers send, bytes of key, value and headers; brokers and topics have limits of their
@@ -128,8 +128,9 @@ pub struct ReadBounds {
     pub bytes_max: usize,
     /// How long to wait for the first record before returning without any.
     pub idle: Duration,
-    /// How long to go on collecting after the first record while fewer than the most are there.
-    pub linger: Duration,
+    /// Until when to go on collecting after the first record while fewer than the most are there. If it has passed
+    /// when that record comes, only what is there already goes with it.
+    pub collect_until: Instant,
 }
 
 /// Reads one partition, in order. Blocking: called from the lane's own thread.

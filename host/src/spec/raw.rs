@@ -64,7 +64,8 @@ pub struct Limits {
     pub batch_records_max: u32,
     /// Bytes of a batch's keys, values and headers. One larger record is a batch of its own.
     pub batch_bytes_max: u32,
-    /// How long a batch collects after its first record, milliseconds.
+    /// How long a batch collects after the lane's last one, milliseconds. A lane that has been idle for so long takes
+    /// what is there at once.
     pub batch_wait_ms_max: u64,
     /// Memory of one guest instance, bytes.
     pub guest_memory_bytes_max: u64,

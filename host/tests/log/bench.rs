@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -144,7 +144,7 @@ pub fn bounds(records_max: usize) -> ReadBounds {
         records_max,
         bytes_max: 1 << 20,
         idle: Duration::from_secs(10),
-        linger: Duration::from_millis(0),
+        collect_until: Instant::now(),
     }
 }
 

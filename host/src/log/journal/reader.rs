@@ -29,7 +29,6 @@ impl JournalReader {
     async fn collect(&mut self, batch: &mut Batch, bounds: &ReadBounds) -> Result<Option<i64>, Error> {
         let before = batch.len();
         let idle_end = Instant::now() + bounds.idle;
-        let mut linger_end = None;
         loop {
             // Looked at before reading, so that an append in between is not slept through.
             self.appended.mark_unchanged();
@@ -39,7 +38,7 @@ impl JournalReader {
                 Err(_) => break,
             };
             let end = match batch.len() > before {
-                true => *linger_end.get_or_insert_with(|| Instant::now() + bounds.linger),
+                true => Instant::from_std(bounds.collect_until),
                 false => idle_end,
             };
             let left = end.saturating_duration_since(Instant::now());

@@ -193,7 +193,7 @@ impl Reader for QueueReader {
             next = Some(message.offset() + 1);
             bytes += size(&message);
             push(batch, &message);
-            deadline = Instant::now() + bounds.linger;
+            deadline = bounds.collect_until;
         }
         while batch.len() < bounds.records_max && bytes < bounds.bytes_max {
             match self.queue.poll(deadline.saturating_duration_since(Instant::now())) {
@@ -203,9 +203,7 @@ impl Reader for QueueReader {
                         self.carried = Some(message.detach());
                         break;
                     }
-                    if next.is_none() {
-                        deadline = Instant::now() + bounds.linger;
-                    }
+                    deadline = bounds.collect_until;
                     next = Some(message.offset() + 1);
                     push(batch, &message);
                 }

@@ -1,0 +1,95 @@
+//! Requests to the HTTP interface of a host on the embedded set: whatever is asked is answered, and never as a fault of
+//! ours.
+#![no_main]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "that is how a fuzz target says what it has found"
+)]
+
+use arbitrary::{Arbitrary, Unstructured};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use gristmill::config::Settings;
+use gristmill::control::{IngestLimits, router};
+use gristmill::host::Host;
+use gristmill::spec::Spec;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+/// The host's own paths, and those of the example; `{}` is anything.
+const PATHS: [&str; 13] = [
+    "/orders",
+    "/orders?{}",
+    "/v1/topics/product_orders/records",
+    "/v1/topics/product_orders/records?key={}",
+    "/v1/topics/{}/records",
+    "/v1/tables/orders?{}",
+    "/v1/tables/{}",
+    "/v1/pipelines",
+    "/v1/pipelines/{}",
+    "/v1/pipelines/city-orders/dead-letters?{}",
+    "/v1/pipelines/city-orders/dead-letters/{}",
+    "/v1/pipelines/city-orders/dead-letters/{}/replay",
+    "/{}",
+];
+const METHODS: [&str; 7] = ["GET", "POST", "DELETE", "PUT", "HEAD", "OPTIONS", "PATCH"];
+const KINDS: [&str; 4] = ["application/json", "application/x-ndjson", "application/json; charset=latin1", ""];
+
+#[derive(Arbitrary, Debug)]
+struct Asked<'a> {
+    path: u8,
+    any: &'a str,
+    method: u8,
+    kind: u8,
+    body: &'a [u8],
+}
+
+static SITE: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
+    let runtime = Runtime::new().unwrap();
+    let router = runtime.block_on(async {
+        // In memory where there is such a folder: requests that are taken are written down.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let data = folder.join(format!("gristmill-fuzz-{}", std::process::id()));
+        let settings = Settings {
+            log: Some("journal:".to_owned()),
+            store: Some(format!("sqlite:{}", data.join("gristmill.db").display())),
+            mail: Some(format!("file:{}", data.join("mail").display())),
+            ..Settings::default()
+        };
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/city-orders/pipeline.toml");
+        let spec = Arc::new(Spec::read(&example).unwrap());
+        let host = Host::open(&settings, vec![spec]).await.unwrap();
+        host.ensure_topics().await.unwrap();
+        let metrics = gristmill::telemetry::install_metrics().unwrap();
+        router(host.app_state(IngestLimits::default(), metrics)).unwrap()
+    });
+    (runtime, router)
+});
+
+fn one_of<'a>(list: &[&'a str], index: u8) -> &'a str {
+    list.get(usize::from(index) % list.len()).copied().unwrap_or_default()
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Ok(asked) = Asked::arbitrary(&mut Unstructured::new(bytes)) else { return };
+    let path = one_of(&PATHS, asked.path).replace("{}", asked.any);
+    let request = Request::builder()
+        .method(one_of(&METHODS, asked.method))
+        .uri(path)
+        .header(header::CONTENT_TYPE, one_of(&KINDS, asked.kind))
+        .body(Body::from(asked.body.to_vec()));
+    // What is no URI does not get through HTTP either.
+    let Ok(request) = request else { return };
+    let (runtime, router) = &*SITE;
+    runtime.block_on(async {
+        let response = router.clone().oneshot(request).await.expect("a router does not fail");
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body that was made here");
+        assert!(!status.is_server_error(), "{status}: {}", String::from_utf8_lossy(&body));
+    });
+});
