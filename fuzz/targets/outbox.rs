@@ -4,5 +4,7 @@
 use gristmill::publish::outbox;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = outbox::decode(bytes);
+    if let Ok(value) = outbox::unpack(bytes.to_vec()) {
+        let _ = outbox::decode(&value);
+    }
 });

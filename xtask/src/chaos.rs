@@ -18,28 +18,31 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 fn all(steps: &mut Steps, arguments: &[String]) -> Result<()> {
     steps.run("compilers", packages::install_compilers)?;
     steps.run("guests", guests::build_all)?;
-    steps.run("chaos", || {
-        let mut test = workspace::cargo();
-        test.args([
-            "test",
-            "--package",
-            "gristmill",
-            "--features",
-            "gristmill/crash-points",
-            "--test",
-            "chaos",
-            "--",
-        ]);
-        // The harness runs in its package's folder: a file is meant from where the person is.
-        let mut json = false;
-        for argument in arguments {
-            match std::path::absolute(argument) {
-                Ok(path) if json => test.arg(path),
-                _ => test.arg(argument),
-            };
-            json = argument == "--json";
-        }
-        test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?);
-        workspace::run(&mut test)
-    })
+    steps.run("chaos", || harness(arguments))
+}
+
+/// The harness, with arguments of its own; without any a short run.
+pub(crate) fn harness(arguments: &[String]) -> Result<()> {
+    let mut test = workspace::cargo();
+    test.args([
+        "test",
+        "--package",
+        "gristmill",
+        "--features",
+        "gristmill/crash-points",
+        "--test",
+        "chaos",
+        "--",
+    ]);
+    // The harness runs in its package's folder: a file is meant from where the person is.
+    let mut json = false;
+    for argument in arguments {
+        match std::path::absolute(argument) {
+            Ok(path) if json => test.arg(path),
+            _ => test.arg(argument),
+        };
+        json = argument == "--json";
+    }
+    test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?);
+    workspace::run(&mut test)
 }

@@ -4,11 +4,13 @@ use anyhow::{Context, Result};
 
 use crate::progress::Steps;
 use crate::services::{self, Folder, Running};
-use crate::{guests, packages, progress, workspace};
+use crate::{chaos, guests, packages, progress, workspace};
 
 const HOST: &str = "gristmill";
 /// Measures, and tests nothing: built with the host in it, it would cost more than all the others.
 const BENCH: &str = "gristmill-bench";
+/// Programs without an end of their own: `cargo xtask fuzz` runs them.
+const FUZZ: &str = "gristmill-fuzz";
 /// Crash points are compiled into the host that tests kill, and into no other.
 const FEATURES: &str = "gristmill/crash-points";
 const DENY_VERSION: &str = "0.20.2";
@@ -37,14 +39,20 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
     // After a failure the servers' data and logs stay, for a look.
     let purge = outcome.is_ok();
     let down = steps.run_always("services down", || services::down(&folder, &running.started, purge));
-    outcome.and(down)
+    outcome.and(down)?;
+    // With servers of its own, which it kills: the others are out of its way by now.
+    if filter.is_none() {
+        steps.run("fault harness, a short run", || chaos::harness(&[]))?;
+    }
+    Ok(())
 }
 
 /// The host by itself: what it depends on is then compiled with the features that `cargo build -p gristmill`
 /// and the demo want, once for all; beside the guests it would be compiled with theirs, wasmtime and all.
 fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()> {
     // The benchmark's native twins have the guests' own tests.
-    let others = ["--workspace", "--exclude", HOST, "--exclude", BENCH, "--exclude", "native-*"];
+    let others =
+        ["--workspace", "--exclude", HOST, "--exclude", BENCH, "--exclude", FUZZ, "--exclude", "native-*"];
     steps.run("tests of guests, models and xtask", || cargo_test(&others, filter, running))?;
     let host = ["--package", HOST, "--features", FEATURES];
     steps.run("tests of the host", || cargo_test(&host, filter, running))

@@ -227,7 +227,7 @@ async fn ledger_line(tx: &mut dyn Tx, job: &Job, committed: &Committed) -> Resul
         next_offset: committed.next_offset,
         stages: &stages,
         counts: &counts,
-        outbox: &committed.outbox,
+        outbox: &outbox::pack(&committed.outbox),
         published: if sabotage::forget_outbox() { job.fence.batch } else { job.fence.published },
     };
     tx.finish(&line).await.map_err(Fault::into_error)

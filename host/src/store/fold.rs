@@ -7,30 +7,61 @@ use super::decimal;
 use super::rows::Rows;
 use super::value::uuid;
 use crate::effect::{Cell, ColumnData, Texts, Values};
+use crate::record::Blobs;
 use crate::spec::{ColumnType, Mode};
 use bigdecimal::BigDecimal;
 use std::cmp::Ordering;
 
-/// The places of rows with one key, in the order of their records.
-type Run = Vec<usize>;
+/// Rows by key: keys ascending, rows of one key in the order of their records.
+pub struct Runs {
+    /// The rows' places, those of one key side by side.
+    places: Vec<usize>,
+    /// Where each key's places end.
+    ends: Vec<usize>,
+}
 
-/// The rows' places by key: keys ascending, rows of one key in their order.
-pub fn runs(rows: &Rows<'_>, columns: &[usize]) -> Vec<Run> {
-    let keys: Vec<Vec<u8>> = (0..rows.len()).map(|place| key(rows, columns, place)).collect();
+impl Runs {
+    /// The places of each key; at least one.
+    pub fn iter(&self) -> impl Iterator<Item = &[usize]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.places.get(start..*end))
+    }
+
+    /// Whether no two rows have the same key.
+    fn are_single(&self) -> bool {
+        self.ends.len() == self.places.len()
+    }
+}
+
+/// The rows' places by key.
+pub fn runs(rows: &Rows<'_>, columns: &[usize]) -> Runs {
+    let mut keys = Blobs::default();
+    for place in 0..rows.len() {
+        push_key(&mut keys.data, rows, columns, place);
+        keys.ends.push(u32::try_from(keys.data.len()).unwrap_or(u32::MAX));
+    }
     let mut places: Vec<usize> = (0..rows.len()).collect();
     // Stable: rows of one key keep their order.
-    places.sort_by(|a, b| keys.get(*a).cmp(&keys.get(*b)));
-    places.chunk_by(|a, b| keys.get(*a) == keys.get(*b)).map(<[usize]>::to_vec).collect()
+    places.sort_by(|a, b| keys.get(*a).cmp(keys.get(*b)));
+    let mut ends = Vec::with_capacity(places.len());
+    for run in places.chunk_by(|a, b| keys.get(*a) == keys.get(*b)) {
+        ends.push(ends.last().copied().unwrap_or(0) + run.len());
+    }
+    Runs { places, ends }
 }
 
 /// A row's key as bytes: equal where the database's values are equal.
 pub fn key(rows: &Rows<'_>, columns: &[usize], place: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(16 * columns.len());
+    push_key(&mut key, rows, columns, place);
+    key
+}
+
+fn push_key(key: &mut Vec<u8>, rows: &Rows<'_>, columns: &[usize], place: usize) {
     for &column in columns {
         let ty = rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty);
-        push(&mut key, ty, rows.cell(column, place));
+        push(key, ty, rows.cell(column, place));
     }
-    key
 }
 
 fn push(key: &mut Vec<u8>, ty: ColumnType, cell: Cell<'_>) {
@@ -52,11 +83,15 @@ fn push(key: &mut Vec<u8>, ty: ColumnType, cell: Cell<'_>) {
 
 /// Bytes that end where no longer ones go on: ("a", "bc") and ("ab", "c") stay apart.
 fn push_bytes(key: &mut Vec<u8>, bytes: &[u8]) {
-    for &byte in bytes {
-        key.push(byte);
-        if byte == 0 {
-            key.push(0xff);
+    if bytes.contains(&0) {
+        for &byte in bytes {
+            key.push(byte);
+            if byte == 0 {
+                key.push(0xff);
+            }
         }
+    } else {
+        key.extend_from_slice(bytes);
     }
     key.extend([0, 0]);
 }
@@ -107,9 +142,9 @@ pub fn compare(a: Cell<'_>, b: Cell<'_>) -> Ordering {
     }
 }
 
-fn sum<'a>(rows: &Rows<'a>, columns: &[usize], runs: &[Run]) -> Result<Rows<'a>, Refusal> {
+fn sum<'a>(rows: &Rows<'a>, columns: &[usize], runs: &Runs) -> Result<Rows<'a>, Refusal> {
     let last = rows.subset(runs.iter().filter_map(|run| run.last().copied()));
-    if runs.iter().all(|run| run.len() == 1) {
+    if runs.are_single() {
         return Ok(last);
     }
     let mut computed = Vec::new();
@@ -275,6 +310,6 @@ mod tests {
         let mut values = Texts::default();
         ["bc", "c", "\0c"].iter().for_each(|value| values.push(value));
         let rows = piece(&["a", "ab", "a"], Values::Text(values));
-        assert_eq!(runs(&Rows::all(&two, &rows), &two.key).len(), 3);
+        assert_eq!(runs(&Rows::all(&two, &rows), &two.key).iter().count(), 3);
     }
 }

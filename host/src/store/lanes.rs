@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::own_tables::headers_from;
 use super::sql::{Arg, Row, Sql, Tx};
 use super::{Committed, Error, LaneId, LaneState, OutboxEntry, ParkedRecord, Resolution};
+use crate::publish::outbox;
 use serde::{Deserialize, Serialize};
 
 const OF_LANE: &str = "WHERE pipeline = $1 AND topic = $2 AND partition = $3";
@@ -66,12 +67,17 @@ pub async fn outbox(sql: &mut dyn Sql, lane: &LaneId, after: i64) -> Result<Vec<
         "SELECT batch, next_offset, value FROM gristmill.outbox {OF_LANE} AND batch > $4 ORDER BY batch"
     );
     let rows = sql.fetch(&text, &with(lane, &[after])).await.map_err(Fault::into_error)?;
-    let entry = |row: &Row| OutboxEntry {
-        batch: row.int(0),
-        next_offset: row.int(1),
-        value: row.bytes(2).unwrap_or_default(),
+    let entry = |row: &Row| {
+        let (batch, next_offset) = (row.int(0), row.int(1));
+        Ok(OutboxEntry { batch, next_offset, value: unpacked(lane, batch, row.bytes(2))? })
     };
-    Ok(rows.iter().map(entry).collect())
+    rows.iter().map(entry).collect()
+}
+
+/// An outbox value as it was before it was packed.
+fn unpacked(lane: &LaneId, batch: i64, stored: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
+    outbox::unpack(stored.unwrap_or_default())
+        .map_err(|error| Error::Unfit { message: format!("{lane}: batch {batch}: {error}") })
 }
 
 /// Writes down what is published, and forgets its outbox values. The group's ledger is right again then.
@@ -132,7 +138,7 @@ pub async fn committed(
     Ok(Some(Committed {
         batch,
         next_offset: row.int(0),
-        outbox: row.bytes(2).unwrap_or_default(),
+        outbox: unpacked(lane, batch, row.bytes(2))?,
         rows: counts.rows,
         mails: counts.mails,
         duplicates: counts.duplicates,

@@ -42,7 +42,7 @@ pub async fn decide(sql: &mut dyn Sql, rows: &Rows<'_>, content: &[usize]) -> Re
     decided.winners.extend(heads.iter().filter(|head| !lost.contains(head)).map(|head| rows.record(*head)));
     // Each contested row, with the record that won its key in this very batch, if one did.
     let mut contested: Vec<(usize, Option<u32>)> = Vec::new();
-    for run in &runs {
+    for run in runs.iter() {
         let Some((head, later)) = run.split_first() else { continue };
         let winner = (!lost.contains(head)).then(|| rows.record(*head));
         contested.extend(winner.is_none().then_some((*head, None)));

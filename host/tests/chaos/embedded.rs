@@ -6,7 +6,7 @@ use super::load::Load;
 use super::options::Options;
 use super::report::Report;
 use super::rest::wait_until_drained;
-use super::run::{JUDGED_EVERY, sleep};
+use super::run::{JUDGED_EVERY, REST, sleep};
 use super::say;
 use super::schedule::{self, Fault, Kind};
 use super::site::{Site, SmallDisk, again};
@@ -153,9 +153,10 @@ impl Run<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<(), String> {
-        self.load.pause(true);
         self.load.drop_time();
-        sleep(300);
+        if !self.load.rest(REST) {
+            return Err(format!("the load's own records were not written for {} s", REST.as_secs()));
+        }
         let hosts = &mut self.hosts;
         wait_until_drained(&self.site, &self.load, &mut || hosts.supervise())?;
         self.judge_now();

@@ -55,6 +55,8 @@ pub struct Shared {
     /// Records `0..fed` are in the source.
     pub fed: AtomicI64,
     paused: AtomicBool,
+    /// Whether the feeder has nothing under way.
+    resting: AtomicBool,
     stop: AtomicBool,
     view: Mutex<View>,
     /// Gated records whose gate opened late: either end is right for them.
@@ -105,6 +107,16 @@ impl Load {
 
     pub fn pause(&self, pause: bool) {
         self.shared.paused.store(pause, Ordering::SeqCst);
+    }
+
+    /// Stops the feeder, once what it has begun is written; answers whether it is.
+    pub fn rest(&self, within: Duration) -> bool {
+        self.pause(true);
+        let start = Instant::now();
+        while !self.shared.resting.load(Ordering::SeqCst) && start.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.shared.resting.load(Ordering::SeqCst)
     }
 
     pub fn view(&self) -> View {
@@ -160,7 +172,13 @@ fn feed(shared: &Shared, sink: &Sink, runtime: &Handle) {
         let fed = shared.fed.load(Ordering::SeqCst);
         let read: i64 = shared.view.lock().values().map(|lane| lane.next_offset).sum();
         if shared.paused.load(Ordering::SeqCst) || fed - read > WINDOW {
+            shared.resting.store(true, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(10));
+            continue;
+        }
+        shared.resting.store(false, Ordering::SeqCst);
+        // A pause that was asked for meanwhile is kept.
+        if shared.paused.load(Ordering::SeqCst) {
             continue;
         }
         match runtime.block_on(write(sink, fed)) {

@@ -20,6 +20,8 @@ use tokio::runtime::Handle;
 pub const JUDGED_EVERY: usize = 40;
 /// How long hosts that are up, with servers that are up, may commit nothing at all.
 const STUCK: Duration = Duration::from_secs(75);
+/// How long the load may take to write what it has begun.
+pub const REST: Duration = Duration::from_secs(60);
 
 pub struct Run<'a> {
     pub servers: &'a Servers,
@@ -251,10 +253,10 @@ impl<'a> Run<'a> {
 
     /// Lets everything come to rest and judges it.
     pub fn checkpoint(&mut self) -> Result<(), String> {
-        self.load.pause(true);
         self.load.drop_time();
-        // What the feeder has begun, it finishes.
-        sleep(300);
+        if !self.load.rest(REST) {
+            return Err(format!("the load's own records were not written for {} s", REST.as_secs()));
+        }
         let hosts = &mut self.hosts;
         wait_until_drained(&self.site, &self.load, &mut || hosts.supervise())?;
         self.judge_now();
@@ -273,9 +275,9 @@ impl<'a> Run<'a> {
     pub fn end(mut self, outcome: Result<(), String>, options: &Options, start: Instant) -> Report {
         if let Err(why) = outcome {
             if !why.is_empty() {
-                self.load.pause(true);
-                sleep(1_000);
-                self.judge_now();
+                if self.load.rest(REST) {
+                    self.judge_now();
+                }
                 self.judge.verdict.wrong.insert(0, why);
             }
             let from = (self.fault + 1).saturating_sub(JUDGED_EVERY).max(options.from);

@@ -121,8 +121,9 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# After a kill -9 the controller waits for the old session to end before the broker may come back.
-broker.session.timeout.ms=2000
+# After a kill -9 the controller waits for the old session to end before the broker may come back. Not less: on a busy
+# machine a broker that is late is fenced, and everything stands still until it has caught up with that.
+broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 ",
         behind = listener(proxied.map(|(own, _)| own)),
