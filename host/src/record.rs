@@ -72,10 +72,34 @@ pub struct Batch {
     pub headers: Vec<Header>,
 }
 
+/// How much a batch holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    records: usize,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
 impl Batch {
     /// A batch without records.
     pub fn new(topic: &str, partition: i32) -> Self {
         Batch { topic: topic.to_owned(), partition, ..Batch::default() }
+    }
+
+    /// Makes room for as much as another batch holds: the next one is mostly like the last.
+    pub fn reserve_like(&mut self, room: &Room) {
+        for list in [&mut self.offsets, &mut self.timestamps_ms] {
+            list.reserve(room.records);
+        }
+        for (blobs, bytes) in [(&mut self.keys, room.key_bytes), (&mut self.values, room.value_bytes)] {
+            blobs.ends.reserve(room.records);
+            blobs.data.reserve(bytes);
+        }
+    }
+
+    /// What [`Batch::reserve_like`] takes.
+    pub fn room(&self) -> Room {
+        Room { records: self.len(), key_bytes: self.keys.data.len(), value_bytes: self.values.data.len() }
     }
 
     /// How many records there are.

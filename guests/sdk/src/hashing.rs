@@ -87,11 +87,30 @@ fn digest(algorithm: Algorithm, values: &Blobs) -> Vec<u8> {
 
 #[cfg(not(target_family = "wasm"))]
 fn digest(algorithm: Algorithm, values: &Blobs) -> Vec<u8> {
+    let mut digests = Vec::with_capacity(values.ends.len() * algorithm.width());
+    for value in (0..values.ends.len()).filter_map(|index| crate::packed::nth(values, index)) {
+        append(algorithm, value, &mut digests);
+    }
+    digests
+}
+
+#[cfg(all(not(target_family = "wasm"), not(feature = "ring")))]
+fn append(algorithm: Algorithm, value: &[u8], digests: &mut Vec<u8>) {
     use md5::Digest as _;
-    let all = (0..values.ends.len()).filter_map(|index| crate::packed::nth(values, index));
     match algorithm {
-        Algorithm::Md5 => all.flat_map(|value| md5::Md5::digest(value).to_vec()).collect(),
-        Algorithm::Sha1 => all.flat_map(|value| sha1::Sha1::digest(value).to_vec()).collect(),
-        Algorithm::Sha256 => all.flat_map(|value| sha2::Sha256::digest(value).to_vec()).collect(),
+        Algorithm::Md5 => digests.extend_from_slice(&md5::Md5::digest(value)),
+        Algorithm::Sha1 => digests.extend_from_slice(&sha1::Sha1::digest(value)),
+        Algorithm::Sha256 => digests.extend_from_slice(&sha2::Sha256::digest(value)),
+    }
+}
+
+#[cfg(all(not(target_family = "wasm"), feature = "ring"))]
+fn append(algorithm: Algorithm, value: &[u8], digests: &mut Vec<u8>) {
+    use md5::Digest as _;
+    use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+    match algorithm {
+        Algorithm::Md5 => digests.extend_from_slice(&md5::Md5::digest(value)),
+        Algorithm::Sha1 => digests.extend_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, value).as_ref()),
+        Algorithm::Sha256 => digests.extend_from_slice(digest(&SHA256, value).as_ref()),
     }
 }

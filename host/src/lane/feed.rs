@@ -2,7 +2,7 @@
 
 use super::{LaneContext, now_ms};
 use crate::log::{ReadBounds, Reader};
-use crate::record::Batch;
+use crate::record::{Batch, Room};
 use crate::store::{Origin, ParkedOrigin, Work};
 use crate::telemetry;
 use crate::transform::Chain;
@@ -42,6 +42,7 @@ pub(super) fn run(
     let wait = Duration::from_millis(context.spec.limits.batch_wait_ms_max);
     // A lane that has been idle gives a record on at once; under load a batch collects until its time has come.
     let mut collect_until = Instant::now();
+    let mut room = Room::default();
     while !context.draining() {
         if looked.is_none_or(|at| at.elapsed() >= PARKED_LOOK) {
             look_for_parked(context, parked);
@@ -49,7 +50,7 @@ pub(super) fn run(
         }
         let next = match next_parked(context, parked) {
             Some(next) => Ok(Some(next)),
-            None => next_batch(context, reader.as_mut(), collect_until),
+            None => next_batch(context, reader.as_mut(), collect_until, &mut room),
         };
         match next {
             Ok(None) => {}
@@ -116,6 +117,7 @@ fn next_batch(
     context: &LaneContext,
     reader: &mut dyn Reader,
     collect_until: Instant,
+    room: &mut Room,
 ) -> Result<Option<(Batch, Origin)>, crate::log::Error> {
     let limits = &context.spec.limits;
     let bounds = ReadBounds {
@@ -125,7 +127,9 @@ fn next_batch(
         collect_until,
     };
     let mut batch = Batch::new(&context.id.topic, context.id.partition);
+    batch.reserve_like(room);
     let next_offset = reader.read(&mut batch, &bounds)?;
+    *room = batch.room();
     Ok(next_offset.map(|next_offset| (batch, Origin::Log { next_offset })))
 }
 

@@ -5,6 +5,7 @@ use super::bindings::gristmill::transform::{hashing, log, lookup, types};
 use super::wasi::Wasi;
 use crate::lookup::{Answers, Lookups};
 use md5::{Digest, Md5};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,10 +105,13 @@ impl hashing::Host for GuestState {
         algorithm: hashing::Algorithm,
         values: hashing::Blobs,
     ) -> wasmtime::Result<Vec<u8>> {
-        let digest: fn(&mut Vec<u8>, &[u8]) = match algorithm {
+        let append: fn(&mut Vec<u8>, &[u8]) = match algorithm {
             hashing::Algorithm::Md5 => |out, value| out.extend_from_slice(&Md5::digest(value)),
-            hashing::Algorithm::Sha1 => |out, value| out.extend_from_slice(&sha1::Sha1::digest(value)),
-            hashing::Algorithm::Sha256 => |out, value| out.extend_from_slice(&sha2::Sha256::digest(value)),
+            // Where the processor has no instructions for them, these are twice as fast as code in Rust alone.
+            hashing::Algorithm::Sha1 => {
+                |out, value| out.extend_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, value).as_ref())
+            }
+            hashing::Algorithm::Sha256 => |out, value| out.extend_from_slice(digest(&SHA256, value).as_ref()),
         };
         let mut digests = Vec::with_capacity(values.ends.len() * 32);
         let mut start = 0;
@@ -116,7 +120,7 @@ impl hashing::Host for GuestState {
             let Some(value) = values.data.get(start..end) else {
                 bail!("digest-many: the ends do not ascend or lie beyond the data");
             };
-            digest(&mut digests, value);
+            append(&mut digests, value);
             start = end;
         }
         Ok(digests)

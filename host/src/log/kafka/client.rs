@@ -3,12 +3,15 @@
 
 use super::super::{Error, GroupLedger, NewTopic, ledger_batch};
 use super::KAFKA;
+use super::aside::Aside;
 use crate::record::LaneId;
+use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as AdminTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +31,12 @@ pub(super) struct Client {
     bootstrap: Arc<str>,
     admin: Arc<AdminClient<DefaultClientContext>>,
     metadata: Arc<BaseConsumer>,
+    /// Consumers of the pipelines' groups that join none, by group.
+    groups: Arc<Mutex<HashMap<String, GroupConsumer>>>,
 }
+
+/// Asks for a group's offsets, and stands for the group where no member of it is here.
+pub(super) type GroupConsumer = Arc<Aside<BaseConsumer>>;
 
 /// An error that says to try again.
 pub(super) fn unavailable(doing: String, error: &dyn Display) -> Error {
@@ -43,6 +51,7 @@ impl Client {
             bootstrap: Arc::from(bootstrap),
             admin: Arc::new(config.create().map_err(unfit)?),
             metadata: Arc::new(config.create().map_err(unfit)?),
+            groups: Arc::default(),
         })
     }
 
@@ -147,17 +156,24 @@ impl Client {
         Ok(())
     }
 
-    /// A consumer of the pipeline's group that does not join it.
-    pub(super) fn group_consumer(&self, lane: &LaneId) -> Result<BaseConsumer, Error> {
+    /// A consumer of the pipeline's group that does not join it; one for all its lanes.
+    pub(super) fn group_consumer(&self, lane: &LaneId) -> Result<GroupConsumer, Error> {
+        let mut groups = self.groups.lock();
+        if let Some(consumer) = groups.get(&*lane.pipeline) {
+            return Ok(consumer.clone());
+        }
         let mut config = self.config();
         if crate::sabotage::group_before_init() {
             config.set("isolation.level", "read_uncommitted");
         }
-        config
+        let consumer: BaseConsumer = config
             .set("group.id", &*lane.pipeline)
             .set("enable.auto.commit", "false")
             .create()
-            .map_err(|error| unavailable(format!("opening the group of {lane}"), &error))
+            .map_err(|error| unavailable(format!("opening the group of {lane}"), &error))?;
+        let consumer = Arc::new(Aside::new(consumer));
+        groups.insert(lane.pipeline.to_string(), consumer.clone());
+        Ok(consumer)
     }
 
     /// What the group remembers; waits for open transactions to end (`read_committed`).

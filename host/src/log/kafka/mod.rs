@@ -2,6 +2,7 @@
 //! pipeline ([`source`]), one transactional producer per lane ([`publisher`]). librdkafka's blocking calls
 //! (transactions, metadata, committed offsets) never run on the async threads.
 
+mod aside;
 mod client;
 mod publisher;
 mod source;

@@ -6,6 +6,7 @@
 //! whether the transaction had ended.
 
 use super::super::{Error, GroupLedger, NewTopic, Publisher, ledger_metadata};
+use super::aside::Aside;
 use super::client::{Client, TIMEOUT, unavailable};
 use super::source::SourceConsumer;
 use crate::publish::outbox::{self, Outgoing};
@@ -112,7 +113,7 @@ impl ProducerContext for Deliveries {
 pub(super) struct Transactional {
     source: Source,
     lane: LaneId,
-    producer: Option<BaseProducer<Deliveries>>,
+    producer: Option<Aside<BaseProducer<Deliveries>>>,
     /// Topics that are known to be there.
     topics: HashSet<String>,
 }
@@ -278,7 +279,7 @@ fn producing(topic: &str, error: &KafkaError) -> String {
 impl Publisher for Transactional {
     fn open(&mut self) -> Result<GroupLedger, Error> {
         self.producer = None;
-        let producer: BaseProducer<Deliveries> = self
+        let producer: Aside<BaseProducer<Deliveries>> = self
             .source
             .client
             .config()
@@ -293,6 +294,7 @@ impl Publisher for Transactional {
             .set("message.max.bytes", "67108864")
             .set("queue.buffering.max.kbytes", "131072")
             .create_with_context(Deliveries::default())
+            .map(Aside::new)
             .map_err(|error| Error::Unfit(format!("Kafka producer: {error}")))?;
         let too_early = match crate::sabotage::group_before_init() {
             true => Some(self.source.client.group_ledger(&self.lane)?),

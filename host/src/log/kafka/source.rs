@@ -2,6 +2,7 @@
 //! that its lane reads, so that a lane that stands still holds up no other.
 
 use super::super::{Error, NewTopic, PartitionEvents, ReadBounds, Reader};
+use super::aside::discard;
 use super::client::{Client, unavailable};
 use super::headers_of;
 use super::{KAFKA, KafkaSettings};
@@ -16,6 +17,7 @@ use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,13 @@ pub(super) type SourceConsumer = BaseConsumer<SourceContext>;
 
 /// How often the consumer looks for rebalances, and whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long leaving the group may take.
+const LEAVE: Duration = Duration::from_secs(10);
+
+/// How much longer than draining its lanes a host may take over a rebalance before the group goes on without it:
+/// taking others over is all that is to be done then, and what cannot be taken over in this time, another host may.
+const TAKE_OVER: Duration = Duration::from_secs(30);
 
 /// Turns rebalances into events.
 pub(super) struct SourceContext {
@@ -141,6 +150,8 @@ pub(super) fn run(
         .set("auto.offset.reset", "error")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", settings.session_timeout_ms.to_string())
+        // For so long a group waits for a member that takes its time; the client leaves it then by itself.
+        .set("max.poll.interval.ms", rebalance_ms_max(spec, settings).to_string())
         .set("heartbeat.interval.ms", (settings.session_timeout_ms / 4).max(100).to_string())
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "5")
@@ -166,7 +177,19 @@ pub(super) fn run(
         let _ = consumer.poll(POLL);
     }
     sources.lock().remove(&spec.name);
+    // The group is left when the consumer is destroyed. Without an answer it is left when the session ends.
+    if discard(consumer).recv_timeout(LEAVE) == Err(RecvTimeoutError::Timeout) {
+        tracing::warn!(pipeline = spec.name, "the group was not left in time");
+    }
     Ok(())
+}
+
+/// How long this host may take over a rebalance, milliseconds; not less than its session.
+fn rebalance_ms_max(spec: &Spec, settings: &KafkaSettings) -> u64 {
+    let needed =
+        spec.limits.drain_ms_max.saturating_add(u64::try_from(TAKE_OVER.as_millis()).unwrap_or(u64::MAX));
+    // librdkafka takes a day at most.
+    needed.clamp(u64::from(settings.session_timeout_ms), 86_400_000)
 }
 
 /// Waits, unless told to stop; answers whether it was.
@@ -196,7 +219,9 @@ impl Reader for QueueReader {
             deadline = bounds.collect_until;
         }
         while batch.len() < bounds.records_max && bytes < bounds.bytes_max {
-            match self.queue.poll(deadline.saturating_duration_since(Instant::now())) {
+            // What is there already is taken without a look at the clock.
+            let polled = self.queue.poll(Duration::ZERO);
+            match polled.or_else(|| self.queue.poll(deadline.saturating_duration_since(Instant::now()))) {
                 Some(Ok(message)) => {
                     bytes += size(&message);
                     if bytes > bounds.bytes_max && next.is_some() {
