@@ -1,5 +1,6 @@
 //! From what the schema library finds to failures: a stable code, the place, a reason of bounded length.
 
+use crate::tree::{Tree, Trees};
 use gristmill_sdk::json::push_token;
 use gristmill_sdk::{Failure, Faults};
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -12,7 +13,7 @@ const VALUE_BYTES_MAX: usize = 100;
 const POINTER_BYTES_MAX: usize = 1_000;
 
 /// Every fault of a value, as many as are kept.
-pub(crate) fn all(schema: &Validator, value: &Value) -> Faults {
+pub(crate) fn all(schema: &Validator<Trees>, value: &Tree<'_>) -> Faults {
     let mut faults = Faults::default();
     for error in schema.iter_errors(value) {
         failures(&error).into_iter().for_each(|failure| faults.add(failure));

@@ -4,11 +4,13 @@
 mod faults;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod randomness;
+mod tree;
 
 use gristmill_sdk::{Failure, Out, Output, Plan, Record, Transform};
 use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::Value;
+use tree::{Tree, Trees};
 
 /// What to check, and where the valid records go.
 #[derive(Debug, Deserialize)]
@@ -31,7 +33,7 @@ fn yes() -> bool {
 
 /// The transform.
 pub struct Validate {
-    schema: Validator,
+    schema: Validator<Trees>,
     output: Output,
 }
 
@@ -45,7 +47,7 @@ impl Transform for Validate {
     }
 
     fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
-        let schema = jsonschema::options()
+        let schema = jsonschema::options_for::<Trees>()
             .should_validate_formats(config.format)
             .build(&config.schema)
             .map_err(|error| format!("/schema{}: {}", error.instance_path(), faults::reason(&error)))?;
@@ -53,7 +55,7 @@ impl Transform for Validate {
     }
 
     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
-        let value: Value = record.json()?;
+        let value: Tree<'_> = record.json()?;
         // The plain yes or no is much cheaper than the list of faults, and nearly always enough.
         if !self.schema.is_valid(&value) {
             faults::all(&self.schema, &value).check()?;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// How often a discarded client is looked at whether nobody else holds it any more.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often a discarded client is looked at whether nobody else holds it any more: ever less often, for a call that
+/// hangs holds it for good.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_secs(10);
 
 /// A client that is destroyed on a thread of its own, on whatever path it is dropped.
 pub(super) struct Aside<T: Send + Sync + 'static>(Arc<T>);
@@ -16,6 +18,13 @@ pub(super) struct Aside<T: Send + Sync + 'static>(Arc<T>);
 impl<T: Send + Sync + 'static> Aside<T> {
     pub(super) fn new(client: T) -> Self {
         Aside(Arc::new(client))
+    }
+}
+
+impl<T: Send + Sync + 'static> Aside<T> {
+    /// The client, for a call on another thread: it is not destroyed before that ends.
+    pub(super) fn shared(&self) -> Arc<T> {
+        self.0.clone()
     }
 }
 
@@ -38,8 +47,10 @@ pub(super) fn discard<T: Send + Sync + 'static>(client: Arc<T>) -> mpsc::Receive
     let (alive, gone) = mpsc::channel();
     let destroying = std::thread::Builder::new().name("discard".to_owned()).spawn(move || {
         let _alive: mpsc::Sender<()> = alive;
+        let mut look = LOOK_FIRST;
         while Arc::strong_count(&client) > 1 {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(look);
+            look = (look * 2).min(LOOK_LAST);
         }
         drop(client);
     });

@@ -4,6 +4,7 @@
 
 mod aside;
 mod client;
+mod patience;
 mod publisher;
 mod source;
 

@@ -8,6 +8,7 @@
 use super::super::{Error, GroupLedger, NewTopic, Publisher, ledger_metadata};
 use super::aside::Aside;
 use super::client::{Client, TIMEOUT, unavailable};
+use super::patience::Patience;
 use super::source::SourceConsumer;
 use crate::publish::outbox::{self, Outgoing};
 use crate::record::LaneId;
@@ -109,18 +110,21 @@ impl ProducerContext for Deliveries {
     }
 }
 
+type TransactionalProducer = Aside<BaseProducer<Deliveries>>;
+
 /// A lane's transactional producer.
 pub(super) struct Transactional {
     source: Source,
     lane: LaneId,
-    producer: Option<Aside<BaseProducer<Deliveries>>>,
+    producer: Option<TransactionalProducer>,
+    patience: Patience,
     /// Topics that are known to be there.
     topics: HashSet<String>,
 }
 
 impl Transactional {
     pub(super) fn new(source: Source, lane: LaneId) -> Self {
-        Transactional { source, lane, producer: None, topics: HashSet::new() }
+        Transactional { source, lane, producer: None, patience: Patience::default(), topics: HashSet::new() }
     }
 
     fn doing(&self, step: &str) -> String {
@@ -151,6 +155,21 @@ impl Transactional {
         unavailable(self.doing(step), error)
     }
 
+    /// Makes one of librdkafka's blocking calls, whose time limit is [`TIMEOUT`].
+    fn blocking(
+        &self,
+        producer: &TransactionalProducer,
+        step: &str,
+        call: impl FnOnce(&BaseProducer<Deliveries>) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<(), Error> {
+        let shared = producer.shared();
+        match self.patience.call(TIMEOUT, move || call(&shared)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(self.failed(producer, step, &error)),
+            None => Err(unavailable(self.doing(step), &"the Kafka client does not answer; it is given up")),
+        }
+    }
+
     /// Makes the topics that are not there yet.
     fn ensure_topics(&mut self, topics: &[NewTopic]) -> Result<(), Error> {
         let unknown: Vec<NewTopic> =
@@ -173,14 +192,12 @@ impl Transactional {
 
     fn transaction(
         &self,
-        producer: &BaseProducer<Deliveries>,
+        producer: &TransactionalProducer,
         batch: i64,
         next_offset: i64,
         outbox: &[outbox::Outbox<'_>],
     ) -> Result<(), Error> {
-        producer
-            .begin_transaction()
-            .map_err(|error| self.failed(producer, "beginning the transaction", &error))?;
+        self.blocking(producer, "beginning the transaction", BaseProducer::begin_transaction)?;
         for outbox in outbox {
             for message in &outbox.messages {
                 if let Some(topic) = outbox.topics.get(message.topic) {
@@ -193,13 +210,13 @@ impl Transactional {
         let group = self.source.group(&self.lane)?;
         let offset = group_offset(&self.lane, batch, next_offset)
             .map_err(|error| self.failed(producer, "writing the group's offset", &error))?;
-        producer
-            .send_offsets_to_transaction(&offset, &group, TIMEOUT)
-            .map_err(|error| self.failed(producer, "adding the group's offset to the transaction", &error))?;
+        self.blocking(producer, "adding the group's offset to the transaction", move |producer| {
+            producer.send_offsets_to_transaction(&offset, &group, TIMEOUT)
+        })?;
         crate::crash::point("publish.offset-added");
-        producer
-            .commit_transaction(TIMEOUT)
-            .map_err(|error| self.failed(producer, "committing the transaction", &error))?;
+        self.blocking(producer, "committing the transaction", |producer| {
+            producer.commit_transaction(TIMEOUT)
+        })?;
         crate::crash::point("publish.ended");
         Ok(())
     }
@@ -279,7 +296,7 @@ fn producing(topic: &str, error: &KafkaError) -> String {
 impl Publisher for Transactional {
     fn open(&mut self) -> Result<GroupLedger, Error> {
         self.producer = None;
-        let producer: Aside<BaseProducer<Deliveries>> = self
+        let producer: TransactionalProducer = self
             .source
             .client
             .config()
@@ -301,9 +318,7 @@ impl Publisher for Transactional {
             false => None,
         };
         crate::crash::point("publish.opening");
-        producer
-            .init_transactions(TIMEOUT)
-            .map_err(|error| self.failed(&producer, "opening the publisher", &error))?;
+        self.blocking(&producer, "opening the publisher", |producer| producer.init_transactions(TIMEOUT))?;
         // Only now is the group's offset stable: the predecessor's transaction has ended.
         let ledger = match too_early {
             Some(ledger) => ledger,
