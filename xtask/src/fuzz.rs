@@ -12,6 +12,7 @@ use crate::progress::Steps;
 use crate::{guests, packages, progress, workspace};
 
 const PACKAGE: &str = "gristmill-fuzz";
+const BENCH: &str = "gristmill-bench";
 /// What the targets' inputs look like: libFuzzer changes what is in this folder.
 const SAMPLES: &str = "examples/city-orders";
 /// The longest input, bytes.
@@ -41,9 +42,13 @@ fn everything(steps: &mut Steps, fuzz: &Fuzz) -> Result<()> {
     Ok(())
 }
 
+/// The benchmark is named, and not built, so that what both depend on is compiled with the same features, once.
 fn build() -> Result<()> {
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--package", PACKAGE]);
+    build.args(["build", "--release", "--package", PACKAGE, "--package", BENCH]);
+    for target in TARGETS {
+        build.arg("--bin").arg(format!("fuzz-{target}"));
+    }
     workspace::run(build.env("RUSTC_WORKSPACE_WRAPPER", workspace::root().join("fuzz/instrument")))
 }
 

@@ -18,7 +18,7 @@ const PORTS: std::ops::Range<u16> = 20_000..30_000;
 const PLACES: [&str; 6] = ["kafka", "kafka-controller", "kafka-proxied", "postgres", "redis", "mail"];
 
 /// How long a server's own port may take to be free again.
-const PORT_FREED_TIME_MAX: Duration = Duration::from_secs(3);
+const PORT_FREED_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) struct Folder {
     path: PathBuf,
