@@ -27,6 +27,8 @@ const IDLE_SAMPLES: usize = 30;
 const LOOK: Duration = Duration::from_millis(1);
 /// How long a steady load is left alone at first.
 const SETTLING: Duration = Duration::from_secs(3);
+/// A row that takes longer than this is worth a look at the host.
+const LATE: Duration = Duration::from_secs(1);
 /// A row that does not come in this time never comes.
 const LOST: Duration = Duration::from_secs(60);
 /// Records that are looked for have numbers from here on; the load's are below.
@@ -152,10 +154,19 @@ impl<'a> Probe<'a> {
         let key = (self.key)(&(self.backlog.make)(number));
         let start = Instant::now();
         self.bench.runtime.block_on(append_chunk(&self.bench.log, self.backlog, number..number + 1))?;
+        let (appended, mut told) = (start.elapsed(), false);
         loop {
             let query = sqlx::query(AssertSqlSafe(self.sql.as_str())).bind(&key);
             if self.bench.runtime.block_on(query.fetch_optional(&mut self.database))?.is_some() {
                 return Ok(start.elapsed());
+            }
+            if start.elapsed() > LATE && !told {
+                told = true;
+                say(&format!(
+                    "the row of {key} is late: appending took {} ms; {}",
+                    appended.as_millis(),
+                    self.host.status().unwrap_or_else(|error| error.to_string())
+                ));
             }
             if start.elapsed() > LOST {
                 bail!("the row of {key} does not come: {}", self.host.said());

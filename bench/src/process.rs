@@ -105,6 +105,13 @@ impl HostProcess {
         Ok(Some(parse(&answer.body_mut().read_to_string()?)))
     }
 
+    /// How its pipelines are, in its own words.
+    pub(crate) fn status(&self) -> anyhow::Result<String> {
+        let list =
+            ureq::get(format!("http://{}/v1/pipelines", self.address)).call()?.body_mut().read_to_string()?;
+        Ok(format!("{list} {}", self.said()))
+    }
+
     /// Processor time since its start, by thread. Guests run on the lanes' threads: their own count is subtracted.
     pub(crate) fn cpu(&self, guest_seconds: f64) -> anyhow::Result<Cpu> {
         let process = Process::new(i32::try_from(self.id())?)?;

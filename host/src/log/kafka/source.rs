@@ -28,6 +28,9 @@ pub(super) type SourceConsumer = BaseConsumer<SourceContext>;
 /// How often the consumer looks for rebalances, and whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
 
+/// What may be read ahead of all partitions of a source, KiB; of each it is at least one MiB.
+const AHEAD_KIB_MAX: i32 = 64 << 10;
+
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(10);
 
@@ -136,6 +139,7 @@ pub(super) fn run(
             return Ok(());
         }
     }
+    let partitions = client.partitions(&source.topic).ok().flatten().unwrap_or(source.partitions);
     let doing = || format!("subscribing pipeline {} to {}", spec.name, source.topic);
     let context = SourceContext {
         topic: source.topic.clone(),
@@ -156,7 +160,7 @@ pub(super) fn run(
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "5")
         // Per partition: records read ahead wait here, outside the batches' own bounds.
-        .set("queued.max.messages.kbytes", "8192")
+        .set("queued.max.messages.kbytes", ahead_kib(partitions).to_string())
         .create_with_context(context)
         .map(Arc::new)
         .map_err(|error| Error::Unfit(format!("{}: {error}", doing())))?;
@@ -182,6 +186,11 @@ pub(super) fn run(
         tracing::warn!(pipeline = spec.name, "the group was not left in time");
     }
     Ok(())
+}
+
+/// What may be read ahead of each partition, KiB: enough for a few batches, and bounded for all partitions together.
+fn ahead_kib(partitions: i32) -> i32 {
+    (AHEAD_KIB_MAX / partitions.max(1)).clamp(1_024, 8_192)
 }
 
 /// How long this host may take over a rebalance, milliseconds; not less than its session.
