@@ -36,7 +36,9 @@ const LEAVE: Duration = Duration::from_secs(10);
 
 /// How much longer than draining its lanes a host may take over a rebalance before the group goes on without it:
 /// taking others over is all that is to be done then, and what cannot be taken over in this time, another host may.
-const TAKE_OVER: Duration = Duration::from_secs(30);
+/// No longer than needed: for so long the group also waits for a member that was there when its connection was lost in
+/// the middle of a rebalance, and that the coordinator does not know to be gone.
+const TAKE_OVER: Duration = Duration::from_secs(15);
 
 /// Turns rebalances into events.
 pub(super) struct SourceContext {
