@@ -2,9 +2,9 @@
 //! ten thousand that never ends, in latency.
 
 use crate::backlog::Backlog;
-use crate::latency::{Probe, Quantiles, rename_source};
+use crate::latency::{Probe, Quantiles};
 use crate::load::{self, Misdeed};
-use crate::pipelines::Pipeline;
+use crate::pipelines::{Pipeline, set_source};
 use crate::report::median;
 use crate::site::{Bench, say};
 use gristmill::spec::Spec;
@@ -65,7 +65,7 @@ fn drained(bench: &mut Bench, misdeed: Option<Misdeed>, round: usize, records: u
     let backlog = backlog(bench, &format!("items-{name}"), misdeed);
     bench.fill(&backlog, records)?;
     let ready = bench.ready(Pipeline::Items, &format!("items-{name}-{round}"), |spec| {
-        rename_source(spec, backlog.topic)
+        set_source(spec, backlog.topic, backlog.partitions)
     })?;
     let (drained, _) = bench.real(ready, false, load::expected_items(records, misdeed))?;
     say(&format!("items, {name}, round {}: {:.0}/s", round + 1, drained.records_per_second));
@@ -76,10 +76,10 @@ fn drained(bench: &mut Bench, misdeed: Option<Misdeed>, round: usize, records: u
 fn looping(bench: &Bench, seconds: u64) -> anyhow::Result<(Quantiles, f64, u64)> {
     let backlog = backlog(bench, "items-looping", Some(LOOPS));
     let topic = backlog.topic.clone();
-    let ready = bench.ready(Pipeline::Items, "items-looping", |spec| rename_source(spec, topic))?;
+    let ready =
+        bench.ready(Pipeline::Items, "items-looping", |spec| set_source(spec, topic, backlog.partitions))?;
     let limit = Spec::read(&ready.spec)?.limits.guest_time_ms_max;
-    let mut probe =
-        Probe::start(bench, &backlog, &ready, "id = ($1::text)::bigint", |made| made.key.clone())?;
+    let mut probe = Probe::start(bench, &backlog, &ready, Pipeline::Items, "id = ($1::text)::bigint")?;
     let (found, per_second) = probe.under_load(PER_SECOND, Duration::from_secs(seconds))?;
     say(&format!("latency beside loops: p50 {:.0} ms, max {:.0} ms", found.p50_ms, found.max_ms));
     probe.end()?;

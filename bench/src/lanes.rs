@@ -3,7 +3,7 @@
 use crate::backlog::Backlog;
 use crate::drain::Drained;
 use crate::load::{self, Expected};
-use crate::pipelines::Pipeline;
+use crate::pipelines::{Pipeline, set_source};
 use crate::report::median;
 use crate::site::{Bench, say};
 use std::sync::Arc;
@@ -76,10 +76,7 @@ fn one(
     let topic = backlog(bench, partitions, colliding).topic;
     let run = format!("lanes-{}-{round}", name(partitions, colliding));
     let ready = bench.ready(Pipeline::Core, &run, |spec| {
-        if let Some(source) = spec.get_mut("source").and_then(toml::Value::as_table_mut) {
-            source.insert("topic".to_owned(), topic.into());
-            source.insert("partitions".to_owned(), i64::from(partitions).into());
-        }
+        set_source(spec, topic, partitions);
     })?;
     let expected: Expected =
         if colliding { load::expected_colliding(records) } else { load::expected(records) };

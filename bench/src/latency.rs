@@ -2,11 +2,10 @@
 //! is there. Under a steady load that others make, and by itself.
 
 use crate::backlog::{Backlog, append_chunk};
-use crate::load::Made;
-use crate::pipelines::Pipeline;
+use crate::pipelines::{Pipeline, set_source};
 use crate::process::HostProcess;
 use crate::site::{Bench, Ready, say};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use gristmill::log::Log;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::Arc;
@@ -57,8 +56,8 @@ pub(crate) struct Latency {
 pub(crate) fn measure(bench: &Bench, seconds: u64) -> anyhow::Result<Latency> {
     let backlog = Backlog { topic: bench.topic("latency"), ..bench.backlog(Pipeline::Core) };
     let topic = backlog.topic.clone();
-    let ready = bench.ready(Pipeline::Core, "latency", |spec| rename_source(spec, topic))?;
-    let mut probe = Probe::start(bench, &backlog, &ready, "order_id = $1", |made| made.key.clone())?;
+    let ready = bench.ready(Pipeline::Core, "latency", |spec| set_source(spec, topic, backlog.partitions))?;
+    let mut probe = Probe::start(bench, &backlog, &ready, Pipeline::Core, "order_id = $1")?;
     let (steady, records_per_second) = probe.under_load(PER_SECOND, Duration::from_secs(seconds))?;
     say(&format!(
         "latency at {records_per_second:.0}/s: p50 {:.0} ms, p99 {:.0} ms",
@@ -70,13 +69,6 @@ pub(crate) fn measure(bench: &Bench, seconds: u64) -> anyhow::Result<Latency> {
     Ok(Latency { records_per_second, steady, idle })
 }
 
-/// Lets a spec read another topic.
-pub(crate) fn rename_source(spec: &mut toml::Table, topic: String) {
-    if let Some(source) = spec.get_mut("source").and_then(toml::Value::as_table_mut) {
-        source.insert("topic".to_owned(), topic.into());
-    }
-}
-
 /// Looks for the rows of single records in a run.
 pub(crate) struct Probe<'a> {
     bench: &'a Bench,
@@ -84,9 +76,8 @@ pub(crate) struct Probe<'a> {
     ready: &'a Ready,
     host: HostProcess,
     database: PgConnection,
-    /// Asks for one row, by the text that `key` makes of its record.
+    /// Asks for one row, by its record's key.
     sql: String,
-    key: fn(&Made) -> String,
     /// The number of the next record.
     next: u64,
 }
@@ -97,8 +88,8 @@ impl<'a> Probe<'a> {
         bench: &'a Bench,
         backlog: &'a Backlog,
         ready: &'a Ready,
+        pipeline: Pipeline,
         condition: &str,
-        key: fn(&Made) -> String,
     ) -> anyhow::Result<Self> {
         bench.runtime.block_on(bench.log.ensure_topic(&backlog.new_topic()))?;
         let mut host = HostProcess::start(&ready.setup, &ready.spec, false)?;
@@ -110,10 +101,8 @@ impl<'a> Probe<'a> {
             std::thread::sleep(LOOK);
         }
         let database = bench.runtime.block_on(PgConnection::connect(&ready.database.url()))?;
-        let table = gristmill::spec::Spec::read(&ready.spec)?;
-        let table = table.tables.first().context("a spec without a table")?.name.clone();
-        let sql = format!("SELECT 1 FROM {table} WHERE {condition}");
-        let mut probe = Probe { bench, backlog, ready, host, database, sql, key, next: PROBES_FROM };
+        let sql = format!("SELECT 1 FROM {} WHERE {condition}", pipeline.table());
+        let mut probe = Probe { bench, backlog, ready, host, database, sql, next: PROBES_FROM };
         // Each lane, and each of its instances, has worked once.
         probe.samples(PAUSE, |taken| taken >= 20)?;
         Ok(probe)
@@ -151,7 +140,7 @@ impl<'a> Probe<'a> {
         // Far from the faulty and the repeated ones of each hundred.
         self.next += 100;
         let number = self.next + 1;
-        let key = (self.key)(&(self.backlog.make)(number));
+        let key = (self.backlog.make)(number).key;
         let start = Instant::now();
         self.bench.runtime.block_on(append_chunk(&self.bench.log, self.backlog, number..number + 1))?;
         let (appended, mut told) = (start.elapsed(), false);

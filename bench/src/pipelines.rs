@@ -117,6 +117,14 @@ fn read(path: &Path) -> anyhow::Result<Table> {
     toml::from_str(&text).with_context(|| path.display().to_string())
 }
 
+/// Lets a spec read a topic with so many partitions.
+pub(crate) fn set_source(spec: &mut Table, topic: String, partitions: i32) {
+    if let Some(source) = spec.get_mut("source").and_then(Value::as_table_mut) {
+        source.insert("topic".to_owned(), Value::String(topic));
+        source.insert("partitions".to_owned(), Value::Integer(partitions.into()));
+    }
+}
+
 /// Rows only.
 fn without_messages(spec: &mut Table, route: &mut Table) {
     for part in ["output", "mail", "dead_letters"] {
