@@ -59,8 +59,7 @@ pub fn key(rows: &Rows<'_>, columns: &[usize], place: usize) -> Vec<u8> {
 
 fn push_key(key: &mut Vec<u8>, rows: &Rows<'_>, columns: &[usize], place: usize) {
     for &column in columns {
-        let ty = rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty);
-        push(key, ty, rows.cell(column, place));
+        push(key, type_of(rows, column), rows.cell(column, place));
     }
 }
 
@@ -116,20 +115,31 @@ pub fn fold<'a>(rows: &Rows<'a>) -> Result<Rows<'a>, Refusal> {
 fn newest(rows: &Rows<'_>, by: usize, run: &[usize]) -> Option<usize> {
     let mut places = run.iter().copied();
     let first = places.next()?;
+    let ty = type_of(rows, by);
     Some(places.fold(first, |best, place| {
-        let newer = compare(rows.cell(by, place), rows.cell(by, best)) == Ordering::Greater;
+        let newer = compare(ty, rows.cell(by, place), rows.cell(by, best)) == Ordering::Greater;
         if newer { place } else { best }
     }))
 }
 
-/// Orders two values of one column as both databases do; NULL is older than anything.
-pub fn compare(a: Cell<'_>, b: Cell<'_>) -> Ordering {
+fn type_of(rows: &Rows<'_>, column: usize) -> ColumnType {
+    rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty)
+}
+
+/// A decimal number as it stands in a column of this type: rounded.
+fn stored(ty: ColumnType, text: &str) -> Option<BigDecimal> {
+    let size = if let ColumnType::Numeric(size) = ty { size } else { None };
+    decimal::fit(text, size).ok()
+}
+
+/// Orders two values of one column as both databases do, once they stand in it; NULL is older than anything.
+pub fn compare(ty: ColumnType, a: Cell<'_>, b: Cell<'_>) -> Ordering {
     match (a, b) {
         (Cell::Null, Cell::Null) => Ordering::Equal,
         (Cell::Null, _) => Ordering::Less,
         (_, Cell::Null) => Ordering::Greater,
-        (Cell::Decimal(a), Cell::Decimal(b)) => match (decimal::fit(a, None), decimal::fit(b, None)) {
-            (Ok(a), Ok(b)) => a.cmp(&b),
+        (Cell::Decimal(a), Cell::Decimal(b)) => match (stored(ty, a), stored(ty, b)) {
+            (Some(a), Some(b)) => a.cmp(&b),
             _ => Ordering::Equal,
         },
         (Cell::Text(a), Cell::Text(b)) | (Cell::Json(a), Cell::Json(b)) => a.cmp(b),
@@ -167,21 +177,23 @@ pub enum Total {
     Decimal(BigDecimal),
 }
 
-/// Adds values of one column up, exactly; NULL makes NULL, as in SQL.
+/// Adds values of one column up, exactly, each as it would stand in the column: what comes out is the same however
+/// the rows are spread over batches. NULL makes NULL, as in SQL.
 pub fn total<'c>(
     rows: &Rows<'_>,
     column: usize,
     mut cells: impl Iterator<Item = Cell<'c>>,
 ) -> Result<Total, Refusal> {
-    let first = cells.next().map_or(Total::Null, of_cell);
-    cells.try_fold(first, |sum, cell| add(rows, column, sum, of_cell(cell)))
+    let ty = type_of(rows, column);
+    let first = cells.next().map_or(Total::Null, |cell| of_cell(ty, cell));
+    cells.try_fold(first, |sum, cell| add(rows, column, sum, of_cell(ty, cell)))
 }
 
-fn of_cell(cell: Cell<'_>) -> Total {
+fn of_cell(ty: ColumnType, cell: Cell<'_>) -> Total {
     match cell {
         Cell::Int(value) => Total::Int(value),
         Cell::Float(value) => Total::Float(value),
-        Cell::Decimal(text) => decimal::fit(text, None).map_or(Total::Null, Total::Decimal),
+        Cell::Decimal(text) => stored(ty, text).map_or(Total::Null, Total::Decimal),
         _ => Total::Null,
     }
 }
@@ -285,8 +297,18 @@ mod tests {
     #[test]
     fn of_equally_new_rows_the_first_stays_and_decimals_compare_by_value() {
         let rows = piece(&["a", "a", "a"], decimals(&["9", "10", "10.0"]));
-        let newest = folded(&table(ColumnType::Numeric(None), Mode::NewestWins { by: 1 }), &rows).unwrap();
-        assert_eq!(newest, [r#"Decimal("10")"#]);
+        let newest = |size, rows| folded(&table(ColumnType::Numeric(size), Mode::NewestWins { by: 1 }), rows);
+        assert_eq!(newest(None, &rows).unwrap(), [r#"Decimal("10")"#]);
+        let cents = piece(&["a", "a", "a"], decimals(&["9.991", "9.994", "9.98"]));
+        assert_eq!(newest(None, &cents).unwrap(), [r#"Decimal("9.994")"#]);
+        assert_eq!(newest(Some((5, 2)), &cents).unwrap(), [r#"Decimal("9.991")"#]);
+    }
+
+    #[test]
+    fn sums_are_of_the_values_as_they_stand_in_the_column() {
+        let sum = table(ColumnType::Numeric(Some((5, 2))), Mode::Sum { columns: vec![1] });
+        let halves = piece(&["a"; 3], decimals(&["0.005", "0.005", "1"]));
+        assert_eq!(folded(&sum, &halves).unwrap(), [r#"Decimal("1.02")"#]);
     }
 
     #[test]

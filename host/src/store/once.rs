@@ -119,7 +119,7 @@ fn equal(ty: ColumnType, stored: &Value<'_>, new: Cell<'_>) -> bool {
             stored == new || parse(stored).is_some_and(|stored| Some(stored) == parse(new))
         }
         (ColumnType::Numeric(None), Value::Text(stored), new) => {
-            fold::compare(Cell::Decimal(stored), new) == std::cmp::Ordering::Equal && new != Cell::Null
+            fold::compare(ty, Cell::Decimal(stored), new) == std::cmp::Ordering::Equal && new != Cell::Null
         }
         (ty, stored, new) => *stored == shown(ty, new),
     }

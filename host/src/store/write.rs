@@ -266,10 +266,11 @@ fn cell_of<'a>(value: &'a Value<'_>, numeric: bool) -> crate::effect::Cell<'a> {
 /// The rows that are newer than what stands there, for a column that SQLite keeps as text and cannot order.
 async fn newer_than_stored<'a>(tx: &mut dyn Tx, rows: &Rows<'a>, by: usize) -> Result<Rows<'a>, Fault> {
     let tail = statements::matching(Dialect::Sqlite, rows.table, &rows.table.key, &[by]);
+    let ty = rows.table.columns.get(by).map_or(ColumnType::Text, |column| column.ty);
     let mut newer = vec![true; rows.len()];
     for row in tx.with_rows(rows, &rows.table.key, &tail).await? {
         let Ok(place) = usize::try_from(row.int(0)) else { continue };
-        let order = fold::compare(rows.cell(by, place), cell_of(row.value(1), true));
+        let order = fold::compare(ty, rows.cell(by, place), cell_of(row.value(1), true));
         if let Some(newer) = newer.get_mut(place) {
             *newer = order == std::cmp::Ordering::Greater;
         }
