@@ -21,6 +21,7 @@ mod fold;
 mod lanes;
 mod letters;
 mod mails;
+mod migrations;
 mod nouns;
 mod once;
 mod own_tables;

@@ -5,20 +5,18 @@ mod session;
 mod shape;
 mod tables;
 
-use super::Error;
 use super::shared::SqlStore;
 use super::sql::{Engine, On, Sql, Tx};
+use super::{Error, migrations};
 use crate::spec::{Spec, Table};
 use crate::store::tables::SEQUENCE;
 use async_trait::async_trait;
 use session::{KIND, store_error};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// How long a task waits for a connection of the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,7 +92,7 @@ impl Engine for Postgres {
         let doing = "migrating";
         let mut connection =
             PgConnection::connect_with(&self.options).await.map_err(|error| store_error(doing, &error))?;
-        let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+        let mut migrator = migrations::of_postgres("gristmill.migrations");
         // Asking first: who may not create schemas may still use one that the DBA has made.
         let there = sqlx::query("SELECT 1 FROM pg_namespace WHERE nspname = 'gristmill'");
         let there =
@@ -102,7 +100,6 @@ impl Engine for Postgres {
         if there.is_none() {
             migrator.create_schema("gristmill");
         }
-        migrator.dangerous_set_table_name("gristmill.migrations");
         let migrated = migrator.run_direct(None, &mut connection, false).await;
         // Closing may fail on a connection that is gone: the lock is gone with it.
         let _ = connection.close().await;

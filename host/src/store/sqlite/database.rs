@@ -1,15 +1,12 @@
 //! The file of the embedded set: one writer at a time, readers beside it (WAL), every commit on the disk before it
 //! is answered (`synchronous = FULL`). The store and the journal log live in it together.
 
-use crate::store::Error;
-use sqlx::migrate::Migrator;
+use crate::store::{Error, migrations};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
 /// How long a connection waits for another process's write before it says that the file is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -81,9 +78,7 @@ async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Err
 
 /// Runs the migrations inside the caller's write transaction, so that two processes do not run them at once.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-    migrator.dangerous_set_table_name("gristmill_migrations");
-    migrator.run_direct(None, connection, false).await?;
+    migrations::of_sqlite("gristmill_migrations").run_direct(None, connection, false).await?;
     Ok(())
 }
 
