@@ -5,6 +5,7 @@ use crate::backlog::Backlog;
 use crate::latency::{Probe, Quantiles};
 use crate::load::{self, Misdeed};
 use crate::pipelines::{Pipeline, set_source};
+use crate::process::Stages;
 use crate::report::median;
 use crate::site::{Bench, say};
 use gristmill::spec::Spec;
@@ -67,7 +68,7 @@ fn drained(bench: &mut Bench, misdeed: Option<Misdeed>, round: usize, records: u
     let ready = bench.ready(Pipeline::Items, &format!("items-{name}-{round}"), |spec| {
         set_source(spec, backlog.topic, backlog.partitions)
     })?;
-    let (drained, _) = bench.real(ready, false, load::expected_items(records, misdeed))?;
+    let (drained, _) = bench.real(ready, Stages::Guests, load::expected_items(records, misdeed))?;
     say(&format!("items, {name}, round {}: {:.0}/s", round + 1, drained.records_per_second));
     Ok(drained.records_per_second)
 }

@@ -1,7 +1,7 @@
 //! One run: a host drains a backlog, is watched while it does, and must have made exactly what the load says.
 
 use crate::load::Expected;
-use crate::process::{Cpu, HostProcess, Progress, Setup};
+use crate::process::{Cpu, HostProcess, Progress, Setup, Stages};
 use anyhow::{Context, bail, ensure};
 use gristmill::config::Settings;
 use gristmill::record::LaneId;
@@ -47,10 +47,10 @@ pub(crate) fn drain(
     runtime: &Runtime,
     setup: &Setup,
     spec: &Path,
-    natively: bool,
+    stages: Stages,
     expected: Expected,
 ) -> anyhow::Result<Drained> {
-    let mut host = HostProcess::start(setup, spec, natively)?;
+    let mut host = HostProcess::start(setup, spec, stages)?;
     let drained = watch(&mut host, expected.records)?;
     host.stop()?;
     runtime.block_on(check(setup, spec, expected))?;

@@ -4,6 +4,7 @@ use crate::backlog::Backlog;
 use crate::drain::Drained;
 use crate::load::{self, Expected};
 use crate::pipelines::{Pipeline, set_source};
+use crate::process::Stages;
 use crate::report::median;
 use crate::site::{Bench, say};
 use std::sync::Arc;
@@ -80,7 +81,7 @@ fn one(
     })?;
     let expected: Expected =
         if colliding { load::expected_colliding(records) } else { load::expected(records) };
-    bench.real(ready, false, expected).map(|(drained, _)| drained)
+    bench.real(ready, Stages::Guests, expected).map(|(drained, _)| drained)
 }
 
 fn summary(partitions: i32, colliding: bool, runs: &[Drained]) -> Lanes {

@@ -3,7 +3,7 @@
 
 use crate::backlog::{Backlog, append_chunk};
 use crate::pipelines::{Pipeline, set_source};
-use crate::process::HostProcess;
+use crate::process::{HostProcess, Stages};
 use crate::site::{Bench, Ready, say};
 use anyhow::bail;
 use gristmill::log::Log;
@@ -92,7 +92,7 @@ impl<'a> Probe<'a> {
         condition: &str,
     ) -> anyhow::Result<Self> {
         bench.runtime.block_on(bench.log.ensure_topic(&backlog.new_topic()))?;
-        let mut host = HostProcess::start(&ready.setup, &ready.spec, false)?;
+        let mut host = HostProcess::start(&ready.setup, &ready.spec, Stages::Guests)?;
         let start = Instant::now();
         while host.progress()?.is_none() {
             if start.elapsed() > LOST {

@@ -62,18 +62,33 @@ pub(crate) struct Progress {
     pub(crate) retries: u64,
 }
 
+/// How a host works its stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stages {
+    /// In the sandbox, as it ships.
+    Guests,
+    /// In the sandbox; what is compiled is told to `perf`, in `/tmp/perf-<process>.map`.
+    NamedGuests,
+    /// Without the sandbox.
+    Native,
+}
+
 impl HostProcess {
     /// Starts this program's `host`.
-    pub(crate) fn start(setup: &Setup, spec: &Path, natively: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(setup: &Setup, spec: &Path, stages: Stages) -> anyhow::Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let said = setup.folder.join("host.log");
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("host").arg(spec).args(natively.then_some("--natively"));
+        let natively = (stages == Stages::Native).then_some("--natively");
+        command.arg("host").arg(spec).args(natively);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GRISTMILL_") {
                 command.env_remove(name);
             }
+        }
+        if stages == Stages::NamedGuests {
+            command.env("GRISTMILL_PERF_MAP", "1");
         }
         let child = command
             .env("GRISTMILL_LOG", &setup.log)

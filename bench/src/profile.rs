@@ -1,16 +1,16 @@
 //! Where the time goes: a host is sampled by `perf` while it drains the benchmark's load, and its functions are listed
 //! by the time that was spent in them. perf's software clock needs no counters of the processor, so that it works in
-//! virtual machines too. What guests do has no names there; `--natively` runs the same code where it has.
+//! virtual machines too.
 
 use crate::drain::watch;
 use crate::load;
 use crate::pipelines::Pipeline;
-use crate::process::HostProcess;
+use crate::process::{HostProcess, Stages};
 use crate::site::{Bench, Place, say};
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Records that drain meanwhile
     #[arg(long, default_value_t = 500_000)]
     records: u64,
-    /// Work the stages natively, so that the guests' own functions have names
+    /// Work the stages natively, without the sandbox
     #[arg(long)]
     natively: bool,
     /// How many functions are listed
@@ -39,8 +39,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut bench = Bench::open(&arguments.place)?;
     bench.fill(&bench.backlog(arguments.pipeline), arguments.records)?;
     let samples = bench.place.out.join("profile.perf");
-    record(&bench, arguments, &samples)?;
+    let names = record(&bench, arguments, &samples)?;
     let printed = script(&samples)?;
+    // Native stages need none.
+    let _ = std::fs::remove_file(names);
     let samples: Vec<Sample<'_>> = printed.lines().filter_map(sample).collect();
     if samples.is_empty() {
         bail!(
@@ -55,10 +57,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Lets a host drain the backlog; perf looks on from its first commit.
-fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Result<()> {
+/// Answers the file that names what was compiled.
+fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Result<PathBuf> {
     let ready = bench.ready(arguments.pipeline, "profile", |_| {})?;
     let expected = load::expected(arguments.records);
-    let mut host = HostProcess::start(&ready.setup, &ready.spec, arguments.natively)?;
+    let stages = if arguments.natively { Stages::Native } else { Stages::NamedGuests };
+    let mut host = HostProcess::start(&ready.setup, &ready.spec, stages)?;
     while host.progress()?.is_none_or(|progress| progress.records == 0) {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -80,12 +84,13 @@ fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Resul
         .context("cannot start perf (Debian: linux-perf)")?;
     let drained = watch(&mut host, expected.records)?;
     say(&format!("{:.0} records per second while it was sampled", drained.records_per_second));
+    let map = format!("/tmp/perf-{}.map", host.id());
     host.stop()?;
     // perf ends with what it watches.
     if !perf.wait()?.success() {
         bail!("perf failed; is `perf record -e cpu-clock` allowed here (kernel.perf_event_paranoid)?");
     }
-    Ok(())
+    Ok(map.into())
 }
 
 fn script(samples: &Path) -> anyhow::Result<String> {
@@ -113,13 +118,16 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     let mut words = head.trim_start().splitn(2, char::is_whitespace);
     let _thread = words.next()?;
     let function = words.next()?.trim_start().split_once(' ').map_or("[unknown]", |(_, function)| function);
-    let function = without_hash(function);
-    let function = match function.rsplit_once("+0x") {
-        Some((function, _)) => function,
-        None => function,
-    };
+    let function = function.rsplit_once("+0x").map_or(function, |(function, _)| function);
+    let function = without_hash(without_place(function));
     let owner = owner(function, file);
-    Some(Sample { owner, function: if owner == "guests" { "(compiled wasm)" } else { function } })
+    Some(Sample { owner, function })
+}
+
+/// `wasm[0]::function[7]::core::fmt::write` without its place in the module.
+fn without_place(function: &str) -> &str {
+    let named = function.strip_prefix("wasm[").and_then(|rest| rest.split_once("]::function["));
+    named.and_then(|(_, rest)| rest.split_once("]::")).map_or(function, |(_, name)| name)
 }
 
 /// `core::fmt::write::h0123456789abcdef` without what the compiler adds to tell instances apart.
@@ -206,7 +214,12 @@ mod tests {
                 "serde",
                 "serde_json::de::parse",
             ),
-            ("feed-a-0      7f12 [unknown] (/tmp/perf-77.map)", "guests", "(compiled wasm)"),
+            (
+                "feed-a-0      7f12 wasm[0]::function[7]::serde_json::de::parse::h0123456789abcdef+0x3d (/tmp/perf-77.map)",
+                "guests",
+                "serde_json::de::parse",
+            ),
+            ("feed-a-0      7f12 wasm[0]::function[8] (/tmp/perf-77.map)", "guests", "wasm[0]::function[8]"),
             ("rdk:broker1   7f12 rd_kafka_poll (/x/gristmill-bench)", "librdkafka", "rd_kafka_poll"),
             ("tokio-rt-work ffff do_syscall_64 ([kernel.kallsyms])", "kernel", "do_syscall_64"),
         ] {

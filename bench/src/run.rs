@@ -8,6 +8,7 @@ use crate::latency;
 use crate::load;
 use crate::machine::Machine;
 use crate::pipelines::Pipeline;
+use crate::process::Stages;
 use crate::report::Report;
 use crate::site::{Bench, Place, say};
 use crate::{calls, plot};
@@ -84,7 +85,8 @@ fn one(
     let (per_second, drained) = match variant {
         Variant::Native | Variant::Guests => {
             let ready = bench.ready(pipeline, &run, |_| {})?;
-            let (drained, database) = bench.real(ready, variant == Variant::Native, expected)?;
+            let stages = if variant == Variant::Native { Stages::Native } else { Stages::Guests };
+            let (drained, database) = bench.real(ready, stages, expected)?;
             bench.keep_rows(pipeline, &database)?;
             (drained.records_per_second, Some(drained))
         }
@@ -175,5 +177,5 @@ fn memory(bench: &mut Bench, arguments: &Arguments) -> anyhow::Result<Drained> {
     bench.fill(&bench.backlog(Pipeline::Core), records)?;
     say(&format!("memory while {records} records drain"));
     let ready = bench.ready(Pipeline::Core, "memory", |_| {})?;
-    bench.real(ready, false, load::expected(records)).map(|(drained, _)| drained)
+    bench.real(ready, Stages::Guests, load::expected(records)).map(|(drained, _)| drained)
 }

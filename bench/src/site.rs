@@ -5,7 +5,7 @@ use crate::database::Database;
 use crate::drain::{Drained, drain};
 use crate::load::{self, Expected};
 use crate::pipelines::{self, Names, Pipeline};
-use crate::process::Setup;
+use crate::process::{Setup, Stages};
 use anyhow::{Context, bail};
 use gristmill::config::Settings;
 use gristmill::log::Log;
@@ -146,10 +146,10 @@ impl Bench {
     pub(crate) fn real(
         &self,
         ready: Ready,
-        natively: bool,
+        stages: Stages,
         expected: Expected,
     ) -> anyhow::Result<(Drained, Database)> {
-        let drained = drain(&self.runtime, &ready.setup, &ready.spec, natively, expected)?;
+        let drained = drain(&self.runtime, &ready.setup, &ready.spec, stages, expected)?;
         std::fs::remove_dir_all(ready.setup.folder)?;
         Ok((drained, ready.database))
     }
@@ -180,7 +180,7 @@ impl Bench {
             modules: self.place.modules.clone(),
             folder: folder.clone(),
         };
-        let drained = drain(&self.runtime, &setup, &spec, false, expected)?;
+        let drained = drain(&self.runtime, &setup, &spec, Stages::Guests, expected)?;
         std::fs::remove_dir_all(folder)?;
         Ok(drained)
     }

@@ -82,6 +82,10 @@ fn config() -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(1 << 20)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    #[cfg(feature = "perf-map")]
+    if std::env::var_os("GRISTMILL_PERF_MAP").is_some() {
+        config.profiler(wasmtime::ProfilingStrategy::PerfMap);
+    }
     config
 }
 

@@ -70,12 +70,15 @@ fn serve(stream: TcpStream, mood: &Mutex<Mood>, state: &Mutex<Taken>) -> std::io
             "DATA" => {
                 out.write_all(b"354 go on\r\n")?;
                 let mut text = Vec::new();
-                for line in lines.by_ref() {
-                    let line = line?;
-                    if line == "." {
-                        break;
+                loop {
+                    match lines.next() {
+                        // A mail whose sender is gone in the middle of it was never taken.
+                        None => return Ok(()),
+                        Some(line) => match line? {
+                            end if end == "." => break,
+                            line => text.push(line),
+                        },
                     }
-                    text.push(line);
                 }
                 let now = *mood.lock();
                 match answer_to(&text, now, state) {
