@@ -1,9 +1,13 @@
 //! Digests of many values in one call: by the host in the sandbox, in software natively. The same bytes.
+//!
+//! A row's cell that is a digest is best a [`Hex`]: the values of its column are gathered and leave the sandbox together.
 
 #[cfg(target_family = "wasm")]
 use crate::bindings::gristmill::transform::hashing as host;
-use crate::bindings::gristmill::transform::types::Blobs;
-use crate::packed::{no_blobs, push_blob};
+use crate::bindings::gristmill::transform::types::{Blobs, PackedTexts};
+use crate::packed::{Packed, no_blobs, push_blob};
+use crate::plan::Kind;
+use crate::rows::{Cell, Place};
 
 /// How to hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,78 @@ impl Digests {
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let start = index.checked_mul(self.width)?;
         self.data.get(start..start.checked_add(self.width)?)
+    }
+}
+
+/// A text cell: a value's digest in lower-case hex.
+#[derive(Debug, Clone, Copy)]
+pub struct Hex<'v> {
+    algorithm: Algorithm,
+    value: &'v [u8],
+}
+
+impl<'v> Hex<'v> {
+    /// The digest of these bytes.
+    pub fn new(algorithm: Algorithm, value: &'v (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { algorithm, value: value.as_ref() }
+    }
+}
+
+impl Cell for Hex<'_> {
+    const KIND: Kind = Kind::Text;
+    #[inline]
+    fn write(&self, place: Place<'_>) {
+        place.hex_digest(self.algorithm, self.value);
+    }
+}
+
+/// Values of a column whose digests are still to be made, all by one algorithm: the cells behind those that the column has.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    algorithm: Algorithm,
+    values: Values,
+}
+
+/// Bytes of values that wait at most: enough for a call to cost nothing beside them, little beside the batch itself.
+const WAITING_BYTES_MAX: usize = 256 << 10;
+
+impl Waiting {
+    /// Adds a value behind those that wait. Others than `algorithm`'s, and too many of them, are done first.
+    pub fn push(waiting: &mut Option<Self>, algorithm: Algorithm, value: &[u8], cells: &mut PackedTexts) {
+        if let Some(before) = waiting
+            && (before.algorithm != algorithm || before.values.0.data.len() + value.len() > WAITING_BYTES_MAX)
+        {
+            before.finish(cells);
+            before.algorithm = algorithm;
+        }
+        waiting.get_or_insert_with(|| Self { algorithm, values: Values::default() }).values.push(value);
+    }
+
+    /// Makes the digests, and of them cells.
+    pub fn finish(&mut self, cells: &mut PackedTexts) {
+        if self.values.0.ends.is_empty() {
+            return;
+        }
+        for digest in digest_many(self.algorithm, &self.values).iter() {
+            push_hex(&mut cells.data, digest);
+            cells.close();
+        }
+        self.values.clear();
+    }
+
+    /// Forgets what waits behind the first `count`.
+    pub fn keep(&mut self, count: usize) {
+        self.values.0.keep(count);
+    }
+}
+
+/// Appends bytes in lower-case hex.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &str = "0123456789abcdef";
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15].map(usize::from) {
+            text.push_str(DIGITS.get(digit..=digit).unwrap_or_default());
+        }
     }
 }
 

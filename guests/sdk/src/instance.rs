@@ -62,6 +62,7 @@ impl<T: Transform> Instance<T> {
         if let Some(mistake) = mistake {
             return Err(mistake);
         }
+        gathered.make_digests();
         self.sizes = gathered.sizes();
         Ok(gathered.into_effects())
     }

@@ -79,6 +79,11 @@ impl<'p> Gathered<'p> {
         self.mistake.then(|| text.to_owned())
     }
 
+    /// Makes the digests of rows that are still to be made.
+    pub fn make_digests(&mut self) {
+        self.tables.iter_mut().for_each(TableRows::make_digests);
+    }
+
     pub fn sizes(&self) -> Vec<TableSize> {
         self.tables.iter().map(TableRows::size).collect()
     }

@@ -6,6 +6,7 @@
 use crate::bindings::gristmill::transform::types::{
     self as contract, Blobs, ColumnValues, PackedTexts, Texts,
 };
+use crate::hashing::{Algorithm, Waiting};
 use crate::packed::{Packed, narrow, push_blob, push_text};
 use crate::plan::{Column, Kind, TableShape};
 
@@ -46,6 +47,8 @@ pub(crate) enum Cells {
 #[derive(Debug)]
 pub(crate) struct ColumnCells {
     cells: Cells,
+    /// Digests that stand behind the cells and are still to be made.
+    waiting: Option<Waiting>,
     nulls: Vec<u32>,
     nullable: bool,
 }
@@ -78,6 +81,7 @@ macro_rules! text_cell {
         $(#[$doc])*
         #[inline]
         pub fn $name(self, value: &str) {
+            self.column.make_digests();
             match &mut self.column.cells {
                 Cells::$variant(cells) => push_text(cells, value),
                 _ => *self.mistake = true,
@@ -138,9 +142,20 @@ impl Place<'_> {
         }
     }
 
+    /// A text: the digest of a value in lower-case hex, made together with the column's others.
+    #[inline]
+    pub fn hex_digest(self, algorithm: Algorithm, value: &[u8]) {
+        let ColumnCells { cells, waiting, .. } = self.column;
+        match cells {
+            Cells::Text(cells) => Waiting::push(waiting, algorithm, value, cells),
+            _ => *self.mistake = true,
+        }
+    }
+
     /// NULL: an empty or zero value stands in its place.
     #[inline]
     pub fn null(self) {
+        self.column.make_digests();
         *self.mistake |= !self.column.nullable;
         self.column.nulls.push(self.row);
         self.column.cells.push_zero();
@@ -152,6 +167,7 @@ impl Place<'_> {
     /// columns must keep one length while the rest of the record is looked through for more faults.
     #[cold]
     pub fn fill(self) {
+        self.column.make_digests();
         self.column.cells.push_zero();
     }
 }
@@ -204,6 +220,7 @@ impl TableRows {
         let bytes = |index: usize| last.and_then(|size| size.bytes.get(index)).map_or(0, |bytes| *bytes);
         let column = |(index, column): (usize, &Column)| ColumnCells {
             cells: Cells::with_room(column.kind, rows, bytes(index)),
+            waiting: None,
             nulls: Vec::new(),
             nullable: column.nullable,
         };
@@ -228,11 +245,16 @@ impl TableRows {
         }
         self.inputs.truncate(kept);
         for column in &mut self.columns {
-            column.cells.keep(kept);
+            column.keep(kept);
             while column.nulls.last().is_some_and(|row| *row as usize >= kept) {
                 column.nulls.pop();
             }
         }
+    }
+
+    /// Makes the digests that are still to be made: all cells are in their columns then.
+    pub fn make_digests(&mut self) {
+        self.columns.iter_mut().for_each(ColumnCells::make_digests);
     }
 
     pub fn size(&self) -> TableSize {
@@ -254,6 +276,23 @@ impl TableRows {
             inputs: self.inputs,
             columns: self.columns.into_iter().zip(shape.columns.iter()).map(column).collect(),
         })
+    }
+}
+
+impl ColumnCells {
+    #[inline]
+    fn make_digests(&mut self) {
+        if let (Some(waiting), Cells::Text(cells)) = (&mut self.waiting, &mut self.cells) {
+            waiting.finish(cells);
+        }
+    }
+
+    /// Keeps the first cells.
+    fn keep(&mut self, rows: usize) {
+        if let (Some(waiting), Cells::Text(cells)) = (&mut self.waiting, &self.cells) {
+            waiting.keep(rows.saturating_sub(cells.ends.len()));
+        }
+        self.cells.keep(rows);
     }
 }
 
