@@ -38,6 +38,7 @@ pub(super) fn run(
                 telemetry::count(PUBLISHED, &context.id.pipeline, None, 1);
             }
             Err(RecvTimeoutError::Timeout) => {
+                rest(context, publisher.as_mut());
                 mark(context, fence.epoch, &mut marked);
                 if looked.elapsed() >= OWNED_LOOK {
                     looked = Instant::now();
@@ -47,7 +48,10 @@ pub(super) fn run(
                     }
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return mark(context, fence.epoch, &mut marked),
+            Err(RecvTimeoutError::Disconnected) => {
+                rest(context, publisher.as_mut());
+                return mark(context, fence.epoch, &mut marked);
+            }
         }
     }
 }
@@ -116,6 +120,12 @@ fn owned(context: &LaneContext, epoch: i64) -> Result<bool, String> {
         context.give_up(&"its epoch in the store is another's");
     }
     Ok(owned)
+}
+
+fn rest(context: &LaneContext, publisher: &mut dyn Publisher) {
+    if !context.abandoned() {
+        publisher.rest();
+    }
 }
 
 fn mark(context: &LaneContext, epoch: i64, marked: &mut i64) {

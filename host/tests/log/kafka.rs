@@ -6,7 +6,7 @@ use gristmill::log::kafka::{KafkaLog, KafkaSettings};
 use gristmill::record::Batch;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 fn bootstrap() -> String {
@@ -81,4 +81,28 @@ fn a_header_whose_name_is_no_text_stops_nobody() {
     let read: Vec<_> =
         batch.headers_of(0).iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
     assert_eq!(read, expected);
+}
+
+/// Every move of a group's offset goes through the connection of the heartbeats, some 6 ms each: a lane with fifty small
+/// batches a second filled it until the group took its host for dead.
+#[test]
+fn a_pipeline_without_outputs_tells_the_group_now_and_then() {
+    let (_runtime, bench) = bench("hints");
+    let source = bench.topic(1);
+    let spec = bench.pipeline(&source, 1, &bench.name("target"));
+    let lane = bench.lane(&spec);
+    let mut publisher = bench.log.publisher(&lane, false);
+    publisher.open().unwrap();
+    let told = || bench.runtime.block_on(bench.log.group_ledger(&lane)).unwrap().batch;
+    publisher.publish(1, 1, &[]).unwrap();
+    let start = Instant::now();
+    for batch in 2..=1_000 {
+        publisher.publish(batch, batch, &[]).unwrap();
+    }
+    // A thousand moves take seconds.
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert_eq!(told(), Some(1));
+    std::thread::sleep(Duration::from_millis(1_100));
+    publisher.publish(1_001, 1_001, &[]).unwrap();
+    assert_eq!(told(), Some(1_001));
 }

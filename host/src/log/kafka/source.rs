@@ -10,6 +10,7 @@ use crate::record::Batch;
 use crate::spec::Spec;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
@@ -48,7 +49,18 @@ pub(super) struct SourceContext {
     owned: Mutex<BTreeSet<i32>>,
 }
 
-impl ClientContext for SourceContext {}
+impl ClientContext for SourceContext {
+    /// What the client has to say, among it why it has left the group.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let topic = &self.topic;
+        match level {
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(topic, facility, "Kafka client: {message}");
+            }
+            _ => tracing::info!(topic, facility, "Kafka client: {message}"),
+        }
+    }
+}
 
 impl ConsumerContext for SourceContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
