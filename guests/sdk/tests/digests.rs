@@ -1,5 +1,7 @@
 //! Cells that are digests: made together, behind one another, whatever else the column and its records do.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 use gristmill_sdk::hashing::{Algorithm, Hex, Values, digest_many};
 use gristmill_sdk::testing::{self, TestRecord};
 use gristmill_sdk::{Config, Failure, Out, Plan, Record, Row, Transform};
