@@ -77,7 +77,8 @@ impl Relay {
                 under_way.extend(mails.into_iter().map(|mail| self.deliver(mail)));
             }
             tokio::select! {
-                () = stop.cancelled(), if !stop.is_cancelled() => {}
+                // Also when it was cancelled during the lease just now: nothing else would end this wait then.
+                () = stop.cancelled(), if !stop.is_cancelled() || under_way.is_empty() => {}
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
                 () = self.wake.notified() => look_at = Instant::now(),
                 () = tokio::time::sleep_until(look_at), if room && !stop.is_cancelled() => {}

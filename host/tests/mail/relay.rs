@@ -122,6 +122,18 @@ async fn relays_share_the_mails_out() {
 }
 
 #[tokio::test]
+async fn a_relay_ends_whenever_it_is_told_to() {
+    let bench = Bench::new(1).await;
+    let (transport, _) = server(&[Act::Accept]).await;
+    for round in 0..150_u64 {
+        let (stop, relay) = bench.relay(transport.clone(), Settings { poll_ms: 1, ..SETTINGS });
+        tokio::time::sleep(Duration::from_micros(500 + round * 37)).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), relay).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn refusals_are_given_up_and_troubles_tried_again() {
     let bench = Bench::new(2).await;
     let plan = [Act::Recipient("550 nobody"), Act::Answer("451 later"), Act::Accept];
