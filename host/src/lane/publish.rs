@@ -38,8 +38,7 @@ pub(super) fn run(
                 telemetry::count(PUBLISHED, &context.id.pipeline, None, 1);
             }
             Err(RecvTimeoutError::Timeout) => {
-                rest(context, publisher.as_mut());
-                mark(context, fence.epoch, &mut marked);
+                rest(context, fence.epoch, publisher.as_mut(), &mut marked);
                 if looked.elapsed() >= OWNED_LOOK {
                     looked = Instant::now();
                     // That the store does not answer says nothing: it is asked again.
@@ -49,8 +48,7 @@ pub(super) fn run(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
-                rest(context, publisher.as_mut());
-                return mark(context, fence.epoch, &mut marked);
+                return rest(context, fence.epoch, publisher.as_mut(), &mut marked);
             }
         }
     }
@@ -122,15 +120,17 @@ fn owned(context: &LaneContext, epoch: i64) -> Result<bool, String> {
     Ok(owned)
 }
 
-fn rest(context: &LaneContext, publisher: &mut dyn Publisher) {
+/// Nothing is to be published for the moment: what was put off is done, and the store is told.
+fn rest(context: &LaneContext, epoch: i64, publisher: &mut dyn Publisher, marked: &mut i64) {
     if !context.abandoned() {
         publisher.rest();
+        mark(context, epoch, marked);
     }
 }
 
 fn mark(context: &LaneContext, epoch: i64, marked: &mut i64) {
     let published = context.progress.published.load(Ordering::Relaxed);
-    if published <= *marked || context.abandoned() {
+    if published <= *marked {
         return;
     }
     match context.runtime.block_on(context.store.mark_published(&context.id, epoch, published)) {

@@ -1,6 +1,7 @@
 //! Exact decimal numbers as PostgreSQL's numeric has them: rounded to the scale half away from zero, refused if the
 //! digits before the point are too many, written without a plus sign or leading zeros and with the scale kept.
 
+use crate::spec::ColumnType;
 use bigdecimal::{BigDecimal, RoundingMode};
 use std::str::FromStr;
 
@@ -21,6 +22,12 @@ pub fn fit(text: &str, size: Size) -> Result<BigDecimal, Wrong> {
     let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+'));
     let number = if plain { BigDecimal::from_str(text).ok() } else { None }.ok_or(Wrong::Syntax)?;
     resize(number, size)
+}
+
+/// A number as it stands in a column of this type: rounded. `None` if it cannot stand there.
+pub fn in_column(ty: ColumnType, text: &str) -> Option<BigDecimal> {
+    let size = if let ColumnType::Numeric(size) = ty { size } else { None };
+    fit(text, size).ok()
 }
 
 /// Fits a number into a size.

@@ -59,7 +59,7 @@ pub fn key(rows: &Rows<'_>, columns: &[usize], place: usize) -> Vec<u8> {
 
 fn push_key(key: &mut Vec<u8>, rows: &Rows<'_>, columns: &[usize], place: usize) {
     for &column in columns {
-        push(key, type_of(rows, column), rows.cell(column, place));
+        push(key, rows.ty(column), rows.cell(column, place));
     }
 }
 
@@ -115,21 +115,11 @@ pub fn fold<'a>(rows: &Rows<'a>) -> Result<Rows<'a>, Refusal> {
 fn newest(rows: &Rows<'_>, by: usize, run: &[usize]) -> Option<usize> {
     let mut places = run.iter().copied();
     let first = places.next()?;
-    let ty = type_of(rows, by);
+    let ty = rows.ty(by);
     Some(places.fold(first, |best, place| {
         let newer = compare(ty, rows.cell(by, place), rows.cell(by, best)) == Ordering::Greater;
         if newer { place } else { best }
     }))
-}
-
-fn type_of(rows: &Rows<'_>, column: usize) -> ColumnType {
-    rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty)
-}
-
-/// A decimal number as it stands in a column of this type: rounded.
-fn stored(ty: ColumnType, text: &str) -> Option<BigDecimal> {
-    let size = if let ColumnType::Numeric(size) = ty { size } else { None };
-    decimal::fit(text, size).ok()
 }
 
 /// Orders two values of one column as both databases do, once they stand in it; NULL is older than anything.
@@ -138,10 +128,12 @@ pub fn compare(ty: ColumnType, a: Cell<'_>, b: Cell<'_>) -> Ordering {
         (Cell::Null, Cell::Null) => Ordering::Equal,
         (Cell::Null, _) => Ordering::Less,
         (_, Cell::Null) => Ordering::Greater,
-        (Cell::Decimal(a), Cell::Decimal(b)) => match (stored(ty, a), stored(ty, b)) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => Ordering::Equal,
-        },
+        (Cell::Decimal(a), Cell::Decimal(b)) => {
+            match (decimal::in_column(ty, a), decimal::in_column(ty, b)) {
+                (Some(a), Some(b)) => a.cmp(&b),
+                _ => Ordering::Equal,
+            }
+        }
         (Cell::Text(a), Cell::Text(b)) | (Cell::Json(a), Cell::Json(b)) => a.cmp(b),
         (Cell::Int(a), Cell::Int(b)) | (Cell::Timestamp(a), Cell::Timestamp(b)) => a.cmp(&b),
         (Cell::Date(a), Cell::Date(b)) => a.cmp(&b),
@@ -184,7 +176,7 @@ pub fn total<'c>(
     column: usize,
     mut cells: impl Iterator<Item = Cell<'c>>,
 ) -> Result<Total, Refusal> {
-    let ty = type_of(rows, column);
+    let ty = rows.ty(column);
     let first = cells.next().map_or(Total::Null, |cell| of_cell(ty, cell));
     cells.try_fold(first, |sum, cell| add(rows, column, sum, of_cell(ty, cell)))
 }
@@ -193,7 +185,7 @@ fn of_cell(ty: ColumnType, cell: Cell<'_>) -> Total {
     match cell {
         Cell::Int(value) => Total::Int(value),
         Cell::Float(value) => Total::Float(value),
-        Cell::Decimal(text) => stored(ty, text).map_or(Total::Null, Total::Decimal),
+        Cell::Decimal(text) => decimal::in_column(ty, text).map_or(Total::Null, Total::Decimal),
         _ => Total::Null,
     }
 }

@@ -99,10 +99,10 @@ async fn compare(sql: &mut dyn Sql, rows: &Rows<'_>, content: &[usize]) -> Resul
         let Ok(place) = usize::try_from(row.int(0)) else { continue };
         let equal = match dialect {
             Dialect::Postgres => row.int(1) == 1,
-            Dialect::Sqlite => content.iter().enumerate().all(|(n, column)| {
-                let ty = rows.table.columns.get(*column).map_or(ColumnType::Text, |column| column.ty);
-                equal(ty, row.value(n + 1), rows.cell(*column, place))
-            }),
+            Dialect::Sqlite => content
+                .iter()
+                .enumerate()
+                .all(|(n, column)| equal(rows.ty(*column), row.value(n + 1), rows.cell(*column, place))),
         };
         if let Some(same) = same.get_mut(place) {
             *same = Some(equal);

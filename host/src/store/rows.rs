@@ -2,7 +2,7 @@
 
 use super::Work;
 use crate::effect::{Cell, ColumnData, TableRows};
-use crate::spec::Table;
+use crate::spec::{ColumnType, Table};
 
 /// One row: which piece of the effects, and which row of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,11 @@ impl<'a> Rows<'a> {
     fn record_of(&self, pick: Pick) -> u32 {
         let piece = self.pieces.get(pick.piece);
         piece.and_then(|piece| piece.records.get(pick.row)).copied().unwrap_or(u32::MAX)
+    }
+
+    /// A column's type.
+    pub fn ty(&self, column: usize) -> ColumnType {
+        self.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty)
     }
 
     /// The value of a column in a row.

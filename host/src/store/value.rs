@@ -176,8 +176,7 @@ pub fn shown<'a>(ty: ColumnType, cell: Cell<'a>) -> Value<'a> {
         Cell::Timestamp(us) => text(timestamp_text(us)),
         Cell::Date(days) => text(date_text(days)),
         Cell::Decimal(value) => {
-            let size = if let ColumnType::Numeric(size) = ty { size } else { None };
-            decimal::fit(value, size).map_or(Value::Null, |number| text(decimal::text(&number)))
+            decimal::in_column(ty, value).map_or(Value::Null, |number| text(decimal::text(&number)))
         }
     }
 }

@@ -266,7 +266,7 @@ fn cell_of<'a>(value: &'a Value<'_>, numeric: bool) -> crate::effect::Cell<'a> {
 /// The rows that are newer than what stands there, for a column that SQLite keeps as text and cannot order.
 async fn newer_than_stored<'a>(tx: &mut dyn Tx, rows: &Rows<'a>, by: usize) -> Result<Rows<'a>, Fault> {
     let tail = statements::matching(Dialect::Sqlite, rows.table, &rows.table.key, &[by]);
-    let ty = rows.table.columns.get(by).map_or(ColumnType::Text, |column| column.ty);
+    let ty = rows.ty(by);
     let mut newer = vec![true; rows.len()];
     for row in tx.with_rows(rows, &rows.table.key, &tail).await? {
         let Ok(place) = usize::try_from(row.int(0)) else { continue };
@@ -293,10 +293,7 @@ async fn satellite_rows(tx: &mut dyn Tx, rows: &Rows<'_>, load: usize, hashdiff:
             before.insert(place, (row.value(1).clone(), row.value(2).clone()));
         }
     }
-    let show = |column: usize, place: usize| {
-        let ty = table.columns.get(column).map_or(ColumnType::Text, |column| column.ty);
-        value::shown(ty, rows.cell(column, place))
-    };
+    let show = |column: usize, place: usize| value::shown(rows.ty(column), rows.cell(column, place));
     let incoming: Vec<Incoming<Value<'_>, Value<'_>>> = (0..rows.len())
         .map(|place| Incoming {
             parent: fold::key(rows, &table.key, place),

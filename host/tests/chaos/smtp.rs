@@ -71,14 +71,13 @@ fn serve(stream: TcpStream, mood: &Mutex<Mood>, state: &Mutex<Taken>) -> std::io
                 out.write_all(b"354 go on\r\n")?;
                 let mut text = Vec::new();
                 loop {
-                    match lines.next() {
-                        // A mail whose sender is gone in the middle of it was never taken.
-                        None => return Ok(()),
-                        Some(line) => match line? {
-                            end if end == "." => break,
-                            line => text.push(line),
-                        },
+                    // A mail whose sender is gone in the middle of it was never taken.
+                    let Some(line) = lines.next() else { return Ok(()) };
+                    let line = line?;
+                    if line == "." {
+                        break;
                     }
+                    text.push(line);
                 }
                 let now = *mood.lock();
                 match answer_to(&text, now, state) {

@@ -94,15 +94,22 @@ fn a_pipeline_without_outputs_tells_the_group_now_and_then() {
     let mut publisher = bench.log.publisher(&lane, false);
     publisher.open().unwrap();
     let told = || bench.runtime.block_on(bench.log.group_ledger(&lane)).unwrap().batch;
-    publisher.publish(1, 1, &[]).unwrap();
-    let start = Instant::now();
-    for batch in 2..=1_000 {
-        publisher.publish(batch, batch, &[]).unwrap();
-    }
-    // A thousand moves take seconds.
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
-    assert_eq!(told(), Some(1));
-    std::thread::sleep(Duration::from_millis(1_100));
-    publisher.publish(1_001, 1_001, &[]).unwrap();
-    assert_eq!(told(), Some(1_001));
+    let mut batch = 0;
+    let mut publish = |batches: i64| {
+        for _ in 0..batches {
+            batch += 1;
+            publisher.publish(batch, batch, &[]).unwrap();
+        }
+        batch
+    };
+    // A busy machine may stand still for the second that is between two moves; a thousand moves always take longer.
+    let untold = (0..10).any(|_| {
+        std::thread::sleep(Duration::from_millis(1_100));
+        let first = publish(1);
+        assert_eq!(told(), Some(first), "after a second without a move");
+        let start = Instant::now();
+        publish(1_000);
+        start.elapsed() < Duration::from_millis(900) && told() == Some(first)
+    });
+    assert!(untold, "the group was told of every batch");
 }

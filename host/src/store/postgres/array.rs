@@ -57,7 +57,7 @@ pub struct Array<'a> {
 impl<'a> Array<'a> {
     /// The values of a column.
     pub fn new(rows: &'a Rows<'a>, column: usize) -> Self {
-        let ty = rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty);
+        let ty = rows.ty(column);
         Array { rows, column, travel: travel(ty) }
     }
 }

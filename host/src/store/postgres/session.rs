@@ -56,15 +56,14 @@ fn doing(sql: &str) -> String {
 
 /// `v`: the columns as arrays, unnested side by side, with the row's number from 0.
 fn source(rows: &Rows<'_>, columns: &[usize]) -> String {
-    let ty = |place: usize| rows.table.columns.get(place).map_or(ColumnType::Text, |column| column.ty);
     let mut arrays = Vec::new();
     let mut names = Vec::new();
     let mut shown = Vec::new();
     for (n, &place) in columns.iter().enumerate() {
-        let travel = travel(ty(place));
+        let travel = travel(rows.ty(place));
         arrays.push(format!("${}::{}[]", n + 1, travel.name));
         names.push(format!("c{place}"));
-        shown.push(match (travel.cast, ty(place)) {
+        shown.push(match (travel.cast, rows.ty(place)) {
             (_, ColumnType::Numeric(Some((precision, scale)))) => {
                 format!("u.c{place}::numeric({precision},{scale}) AS c{place}")
             }

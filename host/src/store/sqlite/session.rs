@@ -1,7 +1,6 @@
 //! Statements on a SQLite connection, inside a transaction or not.
 
 use crate::effect::Cell;
-use crate::spec::ColumnType;
 use crate::store::fault::{self, Fault, State};
 use crate::store::rows::Rows;
 use crate::store::sql::{Arg, BatchLine, Dialect, On, Row, Sql, Tx, Value};
@@ -110,8 +109,8 @@ fn arguments(
     let mut args = SqliteArguments::default();
     for place in part {
         for &column in columns {
-            let ty = rows.table.columns.get(column).map_or(ColumnType::Text, |column| column.ty);
-            bind(&mut args, shown(ty, rows.cell(column, place)), rows.cell(column, place))?;
+            let cell = rows.cell(column, place);
+            bind(&mut args, shown(rows.ty(column), cell), cell)?;
         }
         args.add(i64::try_from(place)?)?;
     }
