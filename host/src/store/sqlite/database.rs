@@ -6,10 +6,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a connection waits for another process's write before it says that the file is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long to wait before a locked file is opened again.
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a task waits for the writer before it says that the store is not available.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,19 +45,30 @@ impl Database {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .statement_cache_capacity(500);
+        let until = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match Self::connect(&options).await {
+                Ok(database) => return Ok(Arc::new(database)),
+                // Turning to WAL is refused at once while another process does so too, whatever the time-out says.
+                Err(error) if is_locked(&error) && Instant::now() < until => {
+                    tokio::time::sleep(LOCKED_PAUSE).await
+                }
+                Err(error) => return Err(cannot_open(path, &error)),
+            }
+        }
+    }
+
+    async fn connect(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
         let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
-        let opened = async {
-            let writer =
-                pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
-            let writer = writer.connect_with(options.clone()).await?;
-            let mut transaction = writer.begin_with(BEGIN).await?;
-            migrate(&mut transaction).await?;
-            transaction.commit().await?;
-            let readers =
-                pool().max_connections(READERS_MAX).connect_with(options.pragma("query_only", "on"));
-            Ok(Arc::new(Database { writer, readers: readers.await? }))
-        };
-        opened.await.map_err(|error: sqlx::Error| cannot_open(path, &error))
+        let writer =
+            pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
+        let writer = writer.connect_with(options.clone()).await?;
+        let mut transaction = writer.begin_with(BEGIN).await?;
+        migrate(&mut transaction).await?;
+        transaction.commit().await?;
+        let readers = options.clone().pragma("query_only", "on");
+        let readers = pool().max_connections(READERS_MAX).connect_with(readers).await?;
+        Ok(Database { writer, readers })
     }
 
     /// The one connection that writes. Begin its transactions with [`BEGIN`].
@@ -82,11 +96,13 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
+}
+
 fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
     let shown = path.display();
-    let busy = matches!(error, sqlx::Error::PoolTimedOut)
-        || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5");
-    if busy {
+    if matches!(error, sqlx::Error::PoolTimedOut) || is_locked(error) {
         return Error::Unavailable {
             store: "SQLite",
             doing: format!("opening {shown}"),
