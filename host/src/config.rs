@@ -1,6 +1,8 @@
 //! Settings of the process: flags, then environment, then a settings file, then defaults. Secrets may lie in files:
 //! `GRISTMILL_STORE_FILE` names a file that holds what `GRISTMILL_STORE` would.
 
+use crate::catalog::check::Policy;
+use crate::catalog::signature::TrustedKeys;
 use crate::log::kafka::{KafkaLog, KafkaSettings};
 use crate::log::{Log, journal::Journal};
 use crate::lookup::{KeyValues, Redis, Reference};
@@ -15,7 +17,11 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 13] = [
+pub const ENVIRONMENT: [&str; 17] = [
+    "GRISTMILL_REQUIRE_SIGNATURE",
+    "GRISTMILL_TRUSTED_KEYS",
+    "GRISTMILL_UPLOAD_WASI",
+    "GRISTMILL_UPLOAD_BYTES_MAX",
     "GRISTMILL_MAIL_LEASE_MS",
     "GRISTMILL_CACHE",
     "GRISTMILL_LOG",
@@ -64,6 +70,18 @@ pub struct Settings {
     /// to be dead, and the mail is sent by another. Not below the slowest server's answer
     #[arg(long, env = "GRISTMILL_MAIL_LEASE_MS", global = true, value_name = "MS")]
     pub mail_lease_ms: Option<u32>,
+    /// Take no module without a signature by a trusted key
+    #[arg(long, env = "GRISTMILL_REQUIRE_SIGNATURE", global = true, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub require_signature: Option<bool>,
+    /// The folder of the public keys that modules may be signed with: NAME.pem or NAME.pub
+    #[arg(long, env = "GRISTMILL_TRUSTED_KEYS", global = true, value_name = "FOLDER")]
+    pub trusted_keys: Option<PathBuf>,
+    /// Take modules that import WASI; it grants them nothing
+    #[arg(long, env = "GRISTMILL_UPLOAD_WASI", global = true, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub upload_wasi: Option<bool>,
+    /// The largest module that is taken, bytes
+    #[arg(long, env = "GRISTMILL_UPLOAD_BYTES_MAX", global = true, value_name = "BYTES")]
+    pub upload_bytes_max: Option<u64>,
     /// Records that the HTTP interface takes for one topic in a second
     #[arg(long, env = "GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", global = true, value_name = "N")]
     pub ingest_records_per_second_max: Option<u32>,
@@ -71,6 +89,10 @@ pub struct Settings {
     #[arg(long, env = "GRISTMILL_SETTINGS", global = true, value_name = "FILE")]
     #[serde(skip)]
     pub settings: Option<PathBuf>,
+    /// The program that compiles modules in processes of its own: this one; in this process if absent
+    #[arg(skip)]
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
 }
 
 impl Settings {
@@ -110,7 +132,12 @@ impl Settings {
             ingest_records_per_second_max: self
                 .ingest_records_per_second_max
                 .or(file.ingest_records_per_second_max),
+            require_signature: self.require_signature.or(file.require_signature),
+            trusted_keys: self.trusted_keys.or(file.trusted_keys),
+            upload_wasi: self.upload_wasi.or(file.upload_wasi),
+            upload_bytes_max: self.upload_bytes_max.or(file.upload_bytes_max),
             settings: self.settings,
+            compiler: self.compiler,
         })
     }
 
@@ -127,6 +154,30 @@ impl Settings {
         named
             .or_else(|| Some(users().or_else(home)?.join("gristmill/compiled")))
             .unwrap_or_else(|| self.folder().join("compiled"))
+    }
+
+    /// Which modules this host takes.
+    ///
+    /// # Errors
+    /// Trusted keys that cannot be read, or signatures that are required without any key to check them with.
+    pub fn policy(&self) -> anyhow::Result<Policy> {
+        let trusted = self.trusted_keys.as_deref().map(TrustedKeys::read).transpose()?.unwrap_or_default();
+        let require_signature = self.require_signature.unwrap_or(false);
+        if require_signature && trusted.is_empty() {
+            bail!(
+                "GRISTMILL_REQUIRE_SIGNATURE needs keys to check with: GRISTMILL_TRUSTED_KEYS names their folder"
+            );
+        }
+        let usual = Policy::default();
+        Ok(Policy {
+            require_signature,
+            trusted,
+            wasi: self.upload_wasi.unwrap_or(usual.wasi),
+            code_bytes_max: self
+                .upload_bytes_max
+                .map_or(usual.code_bytes_max, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            ..usual
+        })
     }
 
     /// The store's URL.

@@ -1,12 +1,15 @@
 //! A host: store, log and mail opened, its pipelines at work, its HTTP interface up; and all of it ended in order.
 
+use crate::catalog::registry::{Known, Registry};
 use crate::config::Settings;
 use crate::control::{
     self, AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus,
     Status,
 };
+use crate::deploy::{self, Deployer, Site};
 use crate::effect::Fault;
 use crate::lane::GuestSlots;
+use crate::live::Live;
 use crate::log::{Log, NewRecord};
 use crate::lookup::{Lookups, PipelineLookups};
 use crate::mail::{Relay, Settings as RelaySettings};
@@ -14,7 +17,7 @@ use crate::pipeline::{Parts, Pipeline, State};
 use crate::record::Batch;
 use crate::spec::Spec;
 use crate::store::Store;
-use crate::transform::{Engine, Instance, Pipeline as Transform};
+use crate::transform::{CompileLimits, Engine, Instance, Pipeline as Transform};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,8 +39,11 @@ pub struct Host {
     pub log: Arc<dyn Log>,
     /// Its pipelines.
     pub pipelines: Vec<Arc<Pipeline>>,
+    /// What is done with modules.
+    pub registry: Arc<Registry>,
     /// Ends it: lanes drain, requests finish, the relay stops.
     pub stop: CancellationToken,
+    deployer: Mutex<Option<Deployer>>,
     mail: Arc<dyn crate::mail::Transport>,
     mail_committed: Arc<Notify>,
     relay: RelaySettings,
@@ -74,11 +80,17 @@ impl Host {
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
-        let engine = Engine::new(Some(&settings.cache_folder())).context("the sandbox cannot be set up")?;
+        let mut engine =
+            Engine::new(Some(&settings.cache_folder())).context("the sandbox cannot be set up")?;
+        if let Some(program) = &settings.compiler {
+            engine = engine.compiling_with(program, CompileLimits::default());
+        }
+        let (taken_up, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let slots = Arc::new(GuestSlots::new(cores.max(2)));
         let (stop, mail_committed) = (CancellationToken::new(), Arc::new(Notify::new()));
         let mut pipelines: Vec<Arc<Pipeline>> = Vec::new();
+        let mut sites = Vec::new();
         for spec in specs {
             if pipelines.iter().any(|other| other.spec().name == spec.name) {
                 bail!("two pipelines are called `{}`", spec.name);
@@ -90,27 +102,50 @@ impl Host {
                 keys: keys.clone(),
                 runtime: Handle::current(),
             });
-            let (compiling, compiled_spec) = (engine.clone(), spec.clone());
-            let transform =
-                tokio::task::spawn_blocking(move || Transform::load(&compiling, &compiled_spec, &lookups))
-                    .await?
-                    .with_context(|| format!("pipeline {}", spec.name))?;
+            let named = || format!("pipeline {}", spec.name);
+            let own = deploy::own_stages(&store, &engine, &spec, &lookups).await.with_context(named)?;
+            let own = adapt(own)?;
+            let first =
+                deploy::first_stages(&store, &engine, &spec, &lookups, &own).await.with_context(named)?;
+            let live = Live::new(first, spec.swap, taken_up.clone());
+            live.pause(store.paused().await?.contains(&spec.name));
             let parts = Parts {
                 spec,
-                transform: adapt(transform)?,
+                live,
                 log: log.clone(),
                 store: store.clone(),
                 runtime: Handle::current(),
                 slots: slots.clone(),
                 mail_committed: mail_committed.clone(),
             };
-            pipelines.push(Pipeline::new(parts, stop.child_token()));
+            let pipeline = Pipeline::new(parts, stop.child_token());
+            sites.push(Site { pipeline: pipeline.clone(), lookups, own });
+            pipelines.push(pipeline);
         }
+        let registry = Arc::new(Registry {
+            store: store.clone(),
+            engine: engine.clone(),
+            policy: settings.policy()?,
+            pipelines: sites.iter().map(Known::of).collect(),
+            wake: wake.clone(),
+        });
+        let name = host_name();
+        let deployer = Deployer { host: name, store: store.clone(), engine, sites, taken_up, wake };
         let mut relay = RelaySettings::default();
         if let Some(lease_ms) = settings.mail_lease_ms {
             relay.lease_ms = i64::from(lease_ms.max(1));
         }
-        Ok(Host { store, log, pipelines, stop, mail, mail_committed, relay })
+        Ok(Host {
+            store,
+            log,
+            pipelines,
+            registry,
+            stop,
+            deployer: Mutex::new(Some(deployer)),
+            mail,
+            mail_committed,
+            relay,
+        })
     }
 
     /// Starts the pipelines and the mail relay.
@@ -130,6 +165,9 @@ impl Host {
             wake: self.mail_committed.clone(),
             settings: self.relay,
         };
+        if let Some(deployer) = self.deployer.lock().take() {
+            tokio::spawn(deployer.run(self.stop.child_token()));
+        }
         let relay_stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(relay_stop.clone()));
         Ok(Running { pipelines, relay, relay_stop })
@@ -143,6 +181,7 @@ impl Host {
             specs: self.pipelines.iter().map(|pipeline| pipeline.spec().clone()).collect(),
             checker: Arc::new(SandboxChecker { pipelines: self.pipelines.clone(), idle: Arc::default() }),
             status: Arc::new(Overview(self.pipelines.clone())),
+            registry: self.registry.clone(),
             limits,
             metrics,
         }
@@ -175,6 +214,15 @@ impl Host {
     pub fn serve(&self, listener: TcpListener, state: AppState) -> JoinHandle<Result<(), control::Error>> {
         tokio::spawn(control::serve(listener, state, self.stop.clone()))
     }
+}
+
+/// A name for this run of this host: people find the machine by it, and no two runs share it.
+fn host_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = machine.trim();
+    let machine = if machine.is_empty() { "host" } else { machine };
+    let run = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    format!("{machine}-{}-{:06x}", std::process::id(), run & 0xff_ffff)
 }
 
 /// The parts of a host that are at work.
@@ -216,8 +264,8 @@ struct SandboxChecker {
     idle: Arc<IdleInstances>,
 }
 
-/// Instances that wait for the next check, by pipeline and stage.
-type IdleInstances = Mutex<HashMap<(String, usize), Vec<Instance>>>;
+/// Instances that wait for the next check, by pipeline and stage, each with the activation that it is of.
+type IdleInstances = Mutex<HashMap<(String, usize), Vec<(i64, Instance)>>>;
 
 /// Idle instances that are kept for one stage.
 const IDLE_CHECKERS_MAX: usize = 4;
@@ -232,7 +280,7 @@ impl Checker for SandboxChecker {
     ) -> Result<Vec<Vec<Fault>>, CheckUnavailable> {
         let unknown = || CheckUnavailable(format!("no stage {stage} in pipeline {pipeline}"));
         let found = self.pipelines.iter().find(|known| known.spec().name == pipeline).ok_or_else(unknown)?;
-        let working = found.transform().stages.get(stage).cloned().ok_or_else(unknown)?;
+        let working = found.live().current().transform.stages.get(stage).cloned().ok_or_else(unknown)?;
         let mut batch = Batch::new(&found.spec().source.topic, -1);
         for record in records {
             batch.push(-1, record.timestamp_ms.unwrap_or(0), record.key.as_deref(), record.value.as_deref());
@@ -240,10 +288,19 @@ impl Checker for SandboxChecker {
                 batch.push_header(name, value.as_deref());
             }
         }
+        // Instances of what was at work before a swap are not asked any more.
         let (idle, place) = (self.idle.clone(), (pipeline.to_owned(), stage));
+        let activation = working.activation;
         let time = Duration::from_millis(found.spec().limits.guest_time_ms_max);
         let check = move || -> Result<Vec<Vec<Fault>>, String> {
-            let waiting = idle.lock().get_mut(&place).and_then(Vec::pop);
+            let waiting = {
+                let mut idle = idle.lock();
+                let waiting = idle.get_mut(&place);
+                waiting.and_then(|waiting| {
+                    waiting.retain(|(made_for, _)| *made_for == activation);
+                    waiting.pop().map(|(_, instance)| instance)
+                })
+            };
             let mut instance = match waiting {
                 Some(instance) => instance,
                 None => Instance::new(&working)?,
@@ -253,7 +310,7 @@ impl Checker for SandboxChecker {
             let mut kept = idle.lock();
             let kept = kept.entry(place).or_default();
             if kept.len() < IDLE_CHECKERS_MAX {
-                kept.push(instance);
+                kept.push((activation, instance));
             }
             let mut faults = vec![Vec::new(); batch.len()];
             for (record, _, found) in checked.failures {
@@ -281,6 +338,7 @@ impl Status for Overview {
             let views = pipeline.lanes().await;
             let (state, error) = match pipeline.state() {
                 State::Starting => (PipelineState::Starting, None),
+                State::Running if pipeline.live().paused() => (PipelineState::Paused, None),
                 State::Running => (PipelineState::Running, None),
                 State::Stopped(why) => (PipelineState::Failed, Some(why)),
             };

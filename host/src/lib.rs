@@ -5,14 +5,17 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod crash;
+pub mod deploy;
 pub mod effect;
 pub mod guarantee;
 pub mod host;
 pub mod lane;
+pub mod live;
 pub mod log;
 pub mod lookup;
 pub mod mail;

@@ -1,13 +1,13 @@
 //! A pipeline at work on this host: its source's partitions come and go, and each one has a lane while it is here.
 //! The only module that knows every part.
 
-use crate::lane::{GuestSlots, Lane, LaneContext, Progress, TakeOverError, Taken, take_over};
+use crate::lane::{GuestSlots, Lane, LaneContext, Progress, TakeOverError, Taken, WorksWith, take_over};
+use crate::live::Live;
 use crate::log::{Log, PartitionEvents, Reader};
 use crate::record::LaneId;
 use crate::spec::Spec;
 use crate::store::Store;
 use crate::telemetry;
-use crate::transform::{Chain, Pipeline as Transform};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,8 +28,8 @@ const REOPEN: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// Its spec.
     pub spec: Arc<Spec>,
-    /// Its stages, compiled and checked.
-    pub transform: Transform,
+    /// Its stages, compiled and checked; they may be changed while it works.
+    pub live: Arc<Live>,
     /// Where records come from and messages go.
     pub log: Arc<dyn Log>,
     /// Where effects become facts.
@@ -102,9 +102,19 @@ impl Pipeline {
         &self.parts.spec
     }
 
-    /// The pipeline's stages.
-    pub fn transform(&self) -> &Transform {
-        &self.parts.transform
+    /// The pipeline's stages, which may be changed while it works.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.parts.live
+    }
+
+    /// Which activations the lanes of this host work with.
+    pub fn works_with(&self) -> Vec<(LaneId, WorksWith)> {
+        let lanes = self.lanes.lock();
+        let working = lanes.values().filter_map(|slot| match slot {
+            Slot::Working(lane) => Some((lane.id().clone(), lane.progress().works_with.lock().clone())),
+            Slot::Taken(..) | Slot::Left(_) => None,
+        });
+        working.filter(|(_, works_with)| works_with.at_ms > 0).collect()
     }
 
     /// What the pipeline is doing.
@@ -202,6 +212,7 @@ impl Pipeline {
             parts.store.clone(),
             parts.log.clone(),
             parts.runtime.clone(),
+            parts.live.clone(),
             parts.slots.clone(),
             parts.mail_committed.clone(),
         )
@@ -309,8 +320,7 @@ impl PartitionEvents for Events {
             _ => return,
         };
         let Slot::Taken(context, taken) = taken else { return };
-        let chain = Chain::new(&pipeline.parts.transform);
-        match Lane::start(context, taken, chain, reader) {
+        match Lane::start(context, taken, reader) {
             Ok(lane) => {
                 pipeline.lanes.lock().insert(partition, Slot::Working(lane));
             }

@@ -1,5 +1,6 @@
 //! The component's exports, by hand.
 
+use crate::mode;
 use crate::request::Request;
 use crate::work::{self, Host};
 use gristmill_sdk::bindings::exports::gristmill::transform::transformer::{
@@ -31,6 +32,7 @@ impl Host for Outside {
 
 impl Guest for Misbehave {
     fn describe() -> Description {
+        at_once("describe");
         Description {
             about: "Does on demand what no transform may do. For tests of the host.".to_owned(),
             config_schema: Some(include_str!("../config.schema.json").to_owned()),
@@ -39,6 +41,7 @@ impl Guest for Misbehave {
 
     fn configure(config: String) -> Result<Plan, String> {
         gristmill_sdk::log::install_panic_hook();
+        at_once("configure");
         let config: Request = serde_json::from_str(&config).map_err(|error| format!(": {error}"))?;
         let deed = config.deed.clone().unwrap_or_default();
         match deed.strip_prefix("configure-") {
@@ -57,11 +60,24 @@ impl Guest for Misbehave {
     }
 }
 
+/// Does what the module's mode says for this place.
+fn at_once(place: &str) {
+    let _ = crate::crimes::during(mode::deed(place), 0, &mut crate::effects::Items::default());
+}
+
+/// Called when an instance is made, before anything else.
+#[allow(unsafe_code, reason = "the name that tool chains give to what runs at the start")]
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    at_once("start");
+}
+
 fn plan(deed: &str) -> Plan {
     let column = |name: &str, kind, nullable| ColumnPlan { name: name.to_owned(), kind, nullable };
-    let columns = vec![column("id", Kind::Int, false), column("note", Kind::Text, true)];
+    let note = if mode::letter("plan") == b'c' { Kind::Float } else { Kind::Text };
+    let columns = vec![column("id", Kind::Int, false), column("note", note, true)];
     let mut tables = vec![TablePlan { name: "items".to_owned(), columns: columns.clone() }];
-    if deed == "wide-plan" {
+    if deed == "wide-plan" || mode::letter("plan") == b't' {
         tables.push(TablePlan { name: "unheard_of".to_owned(), columns });
     }
     let outputs = vec![OutputPlan { name: "out".to_owned(), dynamic: false }];

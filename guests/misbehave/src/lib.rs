@@ -5,6 +5,7 @@
 
 mod crimes;
 mod effects;
+mod mode;
 mod request;
 mod work;
 

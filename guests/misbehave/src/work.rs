@@ -2,6 +2,7 @@
 
 use crate::crimes;
 use crate::effects::Items;
+use crate::mode;
 use crate::request::{self, Request};
 use gristmill_sdk::bindings::gristmill::transform::types::{Batch, Effects, Verdict};
 
@@ -20,9 +21,21 @@ pub(crate) fn apply(batch: &Batch, config: &Request, host: &impl Host) -> Result
             items.fail(input, Verdict::Reject, "invalid-json", None, "not an object with the right fields");
             continue;
         };
-        let deed = asked.deed.clone().unwrap_or_default();
+        let mut deed = asked.deed.clone().unwrap_or_default();
+        match mode::letter("stamp") {
+            b'R' => deed = "reject".to_owned(),
+            b'T' => deed = "trap".to_owned(),
+            _ => {}
+        }
         if !crimes::during(&deed, input, &mut items)? {
-            add(asked, &deed, input, request::value(batch, index).unwrap_or_default(), host, &mut items);
+            add(
+                stamped(asked, config),
+                &deed,
+                input,
+                request::value(batch, index).unwrap_or_default(),
+                host,
+                &mut items,
+            );
             spoils.push((deed, input));
         }
     }
@@ -31,6 +44,16 @@ pub(crate) fn apply(batch: &Batch, config: &Request, host: &impl Host) -> Result
         crimes::spoil(&deed, input, &mut effects);
     }
     Ok(effects)
+}
+
+/// A stamped module writes its letter, and its configuration's note, before each note.
+fn stamped(mut asked: Request, config: &Request) -> Request {
+    let letter = mode::letter("stamp");
+    if letter != b'.' {
+        let before = config.note.as_deref().unwrap_or_default();
+        asked.note = Some(format!("{}{before}{}", char::from(letter), asked.note.unwrap_or_default()));
+    }
+    asked
 }
 
 fn add(asked: Request, deed: &str, input: u32, value: &[u8], host: &impl Host, items: &mut Items) {

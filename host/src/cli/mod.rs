@@ -1,16 +1,20 @@
 //! The command line: what a person types, and what scripts depend on. Exit code 0 done, 1 failed, 2 used wrongly.
 
+mod api;
 mod check;
 mod dead_letter;
 mod demo;
 mod ingest;
 mod mail;
+mod module;
 mod pipeline;
 mod run;
 mod show;
+mod swap;
 
 use crate::config::Settings;
 use crate::telemetry;
+use crate::transform::{self, CompileLimits};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +41,13 @@ enum Command {
     /// Looks after pipelines
     #[command(subcommand)]
     Pipeline(pipeline::Command),
+    /// Looks after modules
+    #[command(subcommand)]
+    Module(module::Command),
+    /// Makes a version of a module, or another configuration, active in a stage, on every host, while records flow
+    Swap(swap::SwapArguments),
+    /// Goes back to what was active in a stage before, and was good
+    Rollback(swap::RollbackArguments),
     /// Looks after dead letters
     #[command(subcommand)]
     DeadLetter(dead_letter::Command),
@@ -45,11 +56,23 @@ enum Command {
     Mail(mail::Command),
     /// Appends the lines of a file to a topic, one record each
     Ingest(ingest::Arguments),
+    /// Compiles the component on standard input; hosts call this for what is pushed to them
+    #[command(hide = true)]
+    CompileModule {
+        #[arg(long)]
+        cpu_s_max: u64,
+        #[arg(long)]
+        memory_bytes_max: u64,
+    },
 }
 
 /// Parses the arguments, does what they say, and says how it ended.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::CompileModule { cpu_s_max, memory_bytes_max } = arguments.command {
+        let code = transform::compile_as_child(&CompileLimits { cpu_s_max, memory_bytes_max });
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
     let quiet = !matches!(arguments.command, Command::Run(_));
     telemetry::install_logging(if quiet { "warn" } else { "info,rdkafka=warn" });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -72,12 +95,17 @@ pub fn main() -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = arguments.settings.complete()?;
+    let mut settings = arguments.settings.complete()?;
+    settings.compiler = std::env::current_exe().ok();
     match arguments.command {
         Command::Run(arguments) => run::run(&settings, arguments).await,
         Command::Demo(arguments) => demo::run(settings, arguments).await,
         Command::Check(arguments) => check::run(&settings, &arguments).await,
         Command::Pipeline(command) => pipeline::run(&settings, command).await,
+        Command::Module(command) => module::run(command).await,
+        Command::Swap(arguments) => swap::swap(arguments).await,
+        Command::Rollback(arguments) => swap::roll_back(arguments).await,
+        Command::CompileModule { .. } => Ok(()),
         Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
         Command::Mail(command) => mail::run(&settings, command).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,

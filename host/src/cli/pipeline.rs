@@ -1,14 +1,38 @@
-//! `gristmill pipeline status|resolve`.
+//! `gristmill pipeline list|status|pause|resume|resolve`.
 
+use super::api::{Api, Body, HostArguments, segment};
 use super::{SpecPath, read_spec, show};
 use crate::config::Settings;
 use crate::record::LaneId;
 use crate::store::Resolution;
 use anyhow::bail;
+use serde_json::Value;
 use std::sync::Arc;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
+    /// Lists the pipelines of a host
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        host: HostArguments,
+    },
+    /// Pauses a pipeline on every host: batches under way are finished, no further one is begun; records wait in the log
+    Pause {
+        /// The pipeline's name
+        pipeline: String,
+        #[command(flatten)]
+        host: HostArguments,
+    },
+    /// Lets a paused pipeline go on
+    Resume {
+        /// The pipeline's name
+        pipeline: String,
+        #[command(flatten)]
+        host: HostArguments,
+    },
     /// Shows how far each lane is, in the store, in the group, and in the log
     Status {
         /// The pipeline's spec
@@ -45,6 +69,9 @@ pub(super) enum Trust {
 
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
+        Command::List { json, host } => list(&host.open()?, json).await,
+        Command::Pause { pipeline, host } => set_paused(&host.open()?, &pipeline, "pause").await,
+        Command::Resume { pipeline, host } => set_paused(&host.open()?, &pipeline, "resume").await,
         Command::Status { spec, json } => {
             let spec = read_spec(&spec)?;
             let (store, log) = settings.open().await?;
@@ -61,6 +88,29 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
             resolve(settings, &lane(&pipeline, &topic, partition), trust).await
         }
     }
+}
+
+async fn list(api: &Api, json: bool) -> anyhow::Result<()> {
+    let answer = api.call("GET", "/v1/pipelines", Body::None).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+        return Ok(());
+    }
+    let mut table = show::table(&["pipeline", "state", "lanes here", "lag", "error"]);
+    for pipeline in answer.get("pipelines").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+        table.add_row(["name", "state", "lanes", "lag", "error"].map(|name| show::at(pipeline, name)));
+    }
+    println!("{table}");
+    Ok(())
+}
+
+async fn set_paused(api: &Api, pipeline: &str, action: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/pipelines/{}/{action}", segment(pipeline));
+    let answer = api.call("POST", &path, Body::None).await?;
+    let changed = answer.get("changed").and_then(Value::as_bool).unwrap_or(true);
+    let is = if action == "pause" { "paused" } else { "at work" };
+    println!("{pipeline} {} {is}", if changed { "is" } else { "was already" });
+    Ok(())
 }
 
 fn lane(pipeline: &str, topic: &str, partition: i32) -> LaneId {

@@ -14,6 +14,15 @@ use std::sync::Arc;
 /// A lane as its three ledgers see it: partition, store, group, end of the log.
 pub(super) type LaneFacts = (i32, Option<LaneState>, GroupLedger, i64);
 
+/// A member of a JSON object as people read it; empty if it is not there.
+pub(super) fn at(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
 /// A table for people.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();

@@ -77,13 +77,18 @@ pub(super) async fn read(
     };
     match tokio::time::timeout(within, reading).await {
         Ok(read) => read,
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "slow-body",
-            "The body took too long",
-            format!("the body did not arrive within {} ms", within.as_millis()),
-        )),
+        Err(_) => Err(slow(within)),
     }
+}
+
+/// A body that did not arrive in time.
+pub(super) fn slow(within: Duration) -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "slow-body",
+        "The body took too long",
+        format!("the body did not arrive within {} ms", within.as_millis()),
+    )
 }
 
 fn too_large(bytes_max: usize) -> Problem {

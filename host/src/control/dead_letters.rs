@@ -1,10 +1,11 @@
 //! Dead letters of a pipeline: `GET /v1/pipelines/{name}/dead-letters`, one of them, `POST …/replay`, `DELETE`.
 
+use super::pipelines::known;
 use super::problem::Problem;
 use super::query::{Query, link_to_next};
 use super::site::Site;
-use super::{Parts, parts};
-use crate::store::{self, DeadLetter, DeadLetterQuery};
+use super::{Parts, parts, to_its_end};
+use crate::store::{DeadLetter, DeadLetterQuery};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
@@ -12,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -57,7 +57,7 @@ pub(super) async fn replay(
     let store = site.state.store.clone();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    match to_its_end(async move { store.replay_dead_letter(letter.id, now_ms).await }).await? {
+    match to_its_end(async move { store.replay_dead_letter(letter.id, now_ms).await }).await?? {
         true => {
             Ok((StatusCode::ACCEPTED, Json(json!({ "id": letter.id, "replayed": true }))).into_response())
         }
@@ -71,23 +71,9 @@ pub(super) async fn drop(
 ) -> Result<StatusCode, Problem> {
     let letter = find(&site, path).await?;
     let store = site.state.store.clone();
-    match to_its_end(async move { store.drop_dead_letter(letter.id).await }).await? {
+    match to_its_end(async move { store.drop_dead_letter(letter.id).await }).await?? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(gone(letter.id)),
-    }
-}
-
-/// Runs a write of the store to its end, also when the client goes away meanwhile (sqlx#4385).
-async fn to_its_end(
-    write: impl Future<Output = Result<bool, store::Error>> + Send + 'static,
-) -> Result<bool, Problem> {
-    Ok(tokio::spawn(write).await.map_err(Problem::internal)??)
-}
-
-fn known(site: &Site, name: String) -> Result<String, Problem> {
-    match site.pipeline(&name) {
-        Some(_) => Ok(name),
-        None => Err(super::pipelines::unknown(site, &name)),
     }
 }
 

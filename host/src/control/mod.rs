@@ -12,6 +12,7 @@ mod dead_letters;
 mod health;
 mod ingest;
 mod metrics;
+mod modules;
 mod openapi;
 mod pipelines;
 mod problem;
@@ -20,6 +21,7 @@ mod routes;
 mod schemas;
 mod site;
 mod state;
+mod swaps;
 mod tables;
 
 pub use site::Error;
@@ -31,11 +33,11 @@ use self::problem::Problem;
 use self::site::Site;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// How long requests that are being worked on may go on once the host is told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
+
+/// How long taking a module may take: it is compiled, and its cases are run.
+const PUSH: Duration = Duration::from_secs(900);
 
 /// All routes: the host's and those that the pipelines' specs add.
 ///
@@ -57,13 +62,29 @@ pub fn router(state: AppState) -> Result<Router, Error> {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
         .route("/openapi.json", get(openapi::show))
-        .route("/v1/topics/{topic}/records", axum::routing::post(ingest::to_topic))
+        .route("/v1/topics/{topic}/records", post(ingest::to_topic))
         .route("/v1/tables/{table}", get(tables::by_name))
         .route("/v1/pipelines", get(pipelines::list))
         .route("/v1/pipelines/{name}", get(pipelines::show))
+        .route("/v1/pipelines/{name}/pause", post(swaps::pause))
+        .route("/v1/pipelines/{name}/resume", post(swaps::resume))
+        .route("/v1/pipelines/{name}/activations", get(swaps::activations))
+        .route("/v1/pipelines/{name}/activations/{id}", get(swaps::progress))
+        .route("/v1/pipelines/{name}/stages/{stage}/swap", post(swaps::swap))
+        .route("/v1/pipelines/{name}/stages/{stage}/rollback", post(swaps::roll_back))
+        .route("/v1/modules", get(modules::list))
+        .route("/v1/modules/{name}", get(modules::versions))
+        .route(
+            "/v1/modules/{name}/versions/{version}",
+            get(modules::show)
+                .delete(modules::remove)
+                // It is bounded where it is read.
+                .merge(post(modules::push).layer(DefaultBodyLimit::disable())),
+        )
+        .route("/v1/audit", get(swaps::audit))
         .route("/v1/pipelines/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/pipelines/{name}/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::drop))
-        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", axum::routing::post(dead_letters::replay));
+        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", post(dead_letters::replay));
     Ok(routes::add(own, &site)
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(site.clone(), bounded))
@@ -96,7 +117,8 @@ async fn nothing_here(uri: Uri) -> Problem {
 
 /// Ends requests that take too long.
 async fn bounded(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let limit = Duration::from_millis(site.state.limits.request_ms_max);
+    let is_push = request.method() == Method::POST && request.uri().path().starts_with("/v1/modules/");
+    let limit = if is_push { PUSH } else { Duration::from_millis(site.state.limits.request_ms_max) };
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -127,6 +149,16 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
     Problem::internal(format!("a request panicked: {said}")).into_response()
+}
+
+/// Who asks.
+fn actor(_request: &Request) -> String {
+    "local".to_owned()
+}
+
+/// Runs something that changes what is there to its end, also when the client goes away meanwhile (sqlx#4385).
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(Problem::internal)
 }
 
 /// The parts of a path, or why they cannot be read.

@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::site::Site;
 use super::state::PipelineStatus;
 use super::{Parts, parts};
+use crate::catalog::Activation;
 use crate::spec::suggestion;
 use axum::Json;
 use axum::extract::State;
@@ -36,6 +37,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> 
     let statuses = site.state.status.pipelines().await;
     let status: Option<PipelineStatus> = statuses.into_iter().find(|status| status.name == name);
     let store = &site.state.store;
+    let in_force = store.in_force(&name).await?;
     let dead_letters = store.dead_letter_counts(&name).await?;
     let total: u64 = dead_letters.iter().map(|(_, count)| count).sum();
     let by_code: serde_json::Map<String, Value> =
@@ -44,8 +46,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> 
         "name": spec.name,
         "about": spec.about,
         "source": spec.source.topic,
-        "stages": spec.stages.iter().map(|stage| json!({ "name": stage.name, "module": stage.module }))
-            .collect::<Vec<_>>(),
+        "stages": spec.stages.iter().map(|stage| stage_shown(stage, &in_force)).collect::<Vec<_>>(),
         "state": status.as_ref().map(|status| status.state),
         "error": status.as_ref().and_then(|status| status.error.clone()),
         "lanes": status.map(|status| status.lanes).unwrap_or_default(),
@@ -53,6 +54,21 @@ pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> 
         "parked": store.parked_count(&name).await?,
         "mails": store.mail_counts(&name).await?,
     })))
+}
+
+/// A stage, and the swap that is in force in it, if one is.
+fn stage_shown(stage: &crate::spec::Stage, in_force: &[Activation]) -> Value {
+    let base = stage.base();
+    let active = in_force.iter().find(|one| one.stage == stage.name && one.base == base);
+    json!({ "name": stage.name, "module": stage.module, "active": active })
+}
+
+/// A pipeline's name, if there is such a pipeline here.
+pub(super) fn known(site: &Site, name: String) -> Result<String, Problem> {
+    match site.pipeline(&name) {
+        Some(_) => Ok(name),
+        None => Err(unknown(site, &name)),
+    }
 }
 
 /// No such pipeline, and which there are.

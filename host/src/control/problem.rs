@@ -87,6 +87,11 @@ impl Problem {
         self.with("id", json!(id))
     }
 
+    /// Whether it is about a body's size.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.0.status == StatusCode::PAYLOAD_TOO_LARGE
+    }
+
     /// Adds a member.
     pub(super) fn with(mut self, name: &str, value: Value) -> Self {
         self.0.members.insert(name.to_owned(), value);

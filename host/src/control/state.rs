@@ -1,5 +1,6 @@
 //! What the routes stand on, and what they need from the rest of the host.
 
+use crate::catalog::registry::Registry;
 use crate::effect::Fault;
 use crate::log::{Log, NewRecord};
 use crate::spec::Spec;
@@ -22,6 +23,8 @@ pub struct AppState {
     pub checker: Arc<dyn Checker>,
     /// Knows how the pipelines are.
     pub status: Arc<dyn Status>,
+    /// What is done with modules and swaps.
+    pub registry: Arc<Registry>,
     /// The bounds of what comes in.
     pub limits: IngestLimits,
     /// What `/metrics` shows.

@@ -1,6 +1,7 @@
 //! The lane's first step: reads batches (or takes parked records that are due) and has the guests work them through.
 
-use super::{LaneContext, now_ms};
+use super::{LaneContext, WorksWith, now_ms};
+use crate::live::Deployment;
 use crate::log::{ReadBounds, Reader};
 use crate::record::{Batch, Room};
 use crate::store::{Origin, ParkedOrigin, Work};
@@ -33,7 +34,6 @@ impl Default for Parked {
 pub(super) fn run(
     context: &LaneContext,
     mut reader: Box<dyn Reader>,
-    mut chain: Chain,
     parked: &Parked,
     to_commit: &SyncSender<Arc<Work>>,
 ) {
@@ -43,7 +43,13 @@ pub(super) fn run(
     // A lane that has been idle gives a record on at once; under load a batch collects until its time has come.
     let mut collect_until = Instant::now();
     let mut room = Room::default();
+    let mut worker = Worker::begin(context);
     while !context.draining() {
+        worker.take_up(context);
+        if context.live.paused() {
+            std::thread::sleep(IDLE);
+            continue;
+        }
         if looked.is_none_or(|at| at.elapsed() >= PARKED_LOOK) {
             look_for_parked(context, parked);
             looked = Some(Instant::now());
@@ -57,7 +63,7 @@ pub(super) fn run(
             Ok(Some((batch, origin))) => {
                 failures = 0;
                 collect_until = Instant::now() + wait;
-                let Some(work) = transform(context, &mut chain, batch, origin) else { return };
+                let Some(work) = transform(context, &mut worker, batch, origin) else { return };
                 if to_commit.send(work).is_err() {
                     return;
                 }
@@ -134,12 +140,13 @@ fn next_batch(
 }
 
 /// Has the guests work a batch through, as often as it takes; `None` if the lane is to end.
-fn transform(context: &LaneContext, chain: &mut Chain, batch: Batch, origin: Origin) -> Option<Arc<Work>> {
+fn transform(context: &LaneContext, worker: &mut Worker, batch: Batch, origin: Origin) -> Option<Arc<Work>> {
     let mut attempt = 0;
     loop {
         let start = Instant::now();
-        match context.slots.run(|| chain.apply(&batch)) {
+        match context.slots.run(|| worker.chain.apply(&batch)) {
             Ok((effects, stages)) => {
+                context.live.judge(&worker.deployment, &effects, &stages);
                 telemetry::step(&context.id.pipeline, "transform", start.elapsed());
                 if attempt > 0 {
                     context.recovered();
@@ -152,7 +159,50 @@ fn transform(context: &LaneContext, chain: &mut Chain, batch: Batch, origin: Ori
                     return None;
                 }
                 attempt += 1;
+                // What helps may be another version.
+                worker.take_up(context);
             }
         }
+    }
+}
+
+/// The stages that the lane works with.
+struct Worker {
+    deployment: Arc<Deployment>,
+    chain: Chain,
+}
+
+impl Worker {
+    fn begin(context: &LaneContext) -> Self {
+        let deployment = context.live.current();
+        let chain = Chain::new(&deployment.transform);
+        let worker = Worker { deployment, chain };
+        worker.say(context, Duration::ZERO);
+        worker
+    }
+
+    /// Between two batches: goes over to what was deployed meanwhile, if anything was. Each batch is worked through by
+    /// one deployment only.
+    fn take_up(&mut self, context: &LaneContext) {
+        if !context.live.is_newer_than(&self.deployment) {
+            return;
+        }
+        let start = Instant::now();
+        self.deployment = context.live.current();
+        self.chain.change_to(&self.deployment.transform);
+        self.say(context, start.elapsed());
+    }
+
+    fn say(&self, context: &LaneContext, pause: Duration) {
+        let stages = &self.deployment.transform.stages;
+        *context.progress.works_with.lock() = WorksWith {
+            activations: stages.iter().map(|stage| (stage.name.to_string(), stage.activation)).collect(),
+            at_ms: now_ms(),
+            pause_us: i64::try_from(pause.as_micros()).unwrap_or(i64::MAX),
+        };
+        if !pause.is_zero() {
+            telemetry::step(&context.id.pipeline, "swap", pause);
+        }
+        context.live.taken_up.notify_one();
     }
 }

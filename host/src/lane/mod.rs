@@ -20,11 +20,11 @@ mod take_over;
 
 pub use take_over::{TakeOverError, Taken, take_over};
 
+use crate::live::Live;
 use crate::log::{Log, Reader};
 use crate::record::LaneId;
 use crate::spec::Spec;
 use crate::store::{Fence, Store};
-use crate::transform::Chain;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -44,6 +44,8 @@ pub struct LaneContext {
     pub log: Arc<dyn Log>,
     /// Where waiting for the store is done.
     pub runtime: Handle,
+    /// The stages that it works with, and whether it may.
+    pub live: Arc<Live>,
     /// Guest calls that may run at once.
     pub slots: Arc<GuestSlots>,
     /// Told when mails were committed.
@@ -64,10 +66,23 @@ pub struct Progress {
     pub published: AtomicI64,
     /// What is being repeated, and why; `None` if all is well.
     pub trouble: Mutex<Option<String>>,
+    /// Which activations it works with.
+    pub works_with: Mutex<WorksWith>,
     /// Whether the lane was given up: another host has taken it over, or it must be taken over anew.
     pub given_up: AtomicBool,
     /// Whether one of the lane's threads has ended by a panic: a fault of this program.
     pub broken: AtomicBool,
+}
+
+/// Which activations a lane works with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorksWith {
+    /// By stage; empty before the lane is at work.
+    pub activations: Vec<(String, i64)>,
+    /// Since when, milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// How long the lane stood still for the last change, microseconds.
+    pub pause_us: i64,
 }
 
 /// Tells a lane's threads to end.
@@ -89,11 +104,23 @@ impl LaneContext {
         store: Arc<dyn Store>,
         log: Arc<dyn Log>,
         runtime: Handle,
+        live: Arc<Live>,
         slots: Arc<GuestSlots>,
         mail_committed: Arc<Notify>,
     ) -> Arc<Self> {
         let (progress, control) = (Progress::default(), Control::default());
-        Arc::new(LaneContext { id, spec, store, log, runtime, slots, mail_committed, progress, control })
+        Arc::new(LaneContext {
+            id,
+            spec,
+            store,
+            log,
+            runtime,
+            live,
+            slots,
+            mail_committed,
+            progress,
+            control,
+        })
     }
 
     /// Ends what is being tried on this lane's behalf before it is at work.
@@ -157,12 +184,7 @@ impl Lane {
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn start(
-        context: Arc<LaneContext>,
-        taken: Taken,
-        chain: Chain,
-        reader: Box<dyn Reader>,
-    ) -> std::io::Result<Self> {
+    pub fn start(context: Arc<LaneContext>, taken: Taken, reader: Box<dyn Reader>) -> std::io::Result<Self> {
         let Taken { fence, publisher } = taken;
         context.progress.batch.store(fence.batch, Ordering::Relaxed);
         context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
@@ -171,7 +193,7 @@ impl Lane {
         let (to_publish, publishing) = std::sync::mpsc::sync_channel(0);
         let parked = Arc::new(feed::Parked::default());
         let (feed_context, feed_parked) = (context.clone(), parked.clone());
-        thread(&context, "feed", move || feed::run(&feed_context, reader, chain, &feed_parked, &to_commit))?;
+        thread(&context, "feed", move || feed::run(&feed_context, reader, &feed_parked, &to_commit))?;
         let commit_context = context.clone();
         thread(&context, "commit", move || {
             commit::run(&commit_context, fence, &parked, &committing, &to_publish)
@@ -179,6 +201,11 @@ impl Lane {
         let publish_context = context.clone();
         thread(&context, "publish", move || publish::run(&publish_context, fence, publisher, &publishing))?;
         Ok(Lane { context })
+    }
+
+    /// Which lane it is.
+    pub fn id(&self) -> &LaneId {
+        &self.context.id
     }
 
     /// How the lane is doing.

@@ -11,9 +11,10 @@ mod validate;
 
 pub(crate) use error::suggestion;
 pub use error::{Error, Issue};
-pub use raw::{Limits, Retry, Source, Start};
+pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Mode, Table};
 
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The version of the spec's format that this host reads.
@@ -47,6 +48,8 @@ pub struct Spec {
     pub retry: Retry,
     /// The bounds of everything that flows.
     pub limits: Limits,
+    /// When a swap is taken back by itself.
+    pub swap: Swap,
     /// The HTTP routes that this pipeline adds.
     pub routes: Vec<Route>,
     /// The text that all this was read from.
@@ -64,6 +67,14 @@ pub struct Stage {
     pub module: String,
     /// The module's configuration, as JSON text; `{}` if the spec has none.
     pub config: String,
+}
+
+impl Stage {
+    /// What the spec says of this stage, as a sha256: an activation of a swap holds as long as it stays the same.
+    pub fn base(&self) -> String {
+        let said = Sha256::digest(format!("{}\0{}", self.module, self.config));
+        said.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// A topic, or a family of topics, that messages go to.

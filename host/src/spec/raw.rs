@@ -56,6 +56,22 @@ impl Retry {
     }
 }
 
+/// When a swap is taken back by itself: a stage's new version is on trial for its first batches on each host.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swap {
+    /// How many batches the trial lasts; 0 for none.
+    pub trial_batches: u32,
+    /// How much larger the share of records that the stage refuses may become, from 0 to 1.
+    pub refused_share_max: f64,
+}
+
+impl Default for Swap {
+    fn default() -> Self {
+        Swap { trial_batches: 10, refused_share_max: 0.1 }
+    }
+}
+
 /// The bounds of everything that flows. All are at least 1.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -134,6 +150,8 @@ pub(super) struct RawSpec {
     pub retry: Retry,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub swap: Swap,
     #[serde(default, rename = "http")]
     pub routes: Vec<RawRoute>,
 }

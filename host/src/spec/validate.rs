@@ -143,6 +143,7 @@ impl Check {
             dead_letter_topic: raw.dead_letters.map(|letters| letters.topic),
             retry: raw.retry,
             limits: raw.limits,
+            swap: raw.swap,
             routes,
             text,
             folder: folder.to_owned(),
@@ -203,6 +204,9 @@ impl Check {
             ("drain_ms_max", limits.drain_ms_max),
         ] {
             self.at_least_one(&format!("limits.{key}"), value);
+        }
+        if !(0.0..=1.0).contains(&raw.swap.refused_share_max) {
+            self.issue("swap.refused_share_max", "must be from 0 to 1");
         }
         if limits.batch_bytes_max > 1 << 30 {
             self.issue("limits.batch_bytes_max", "must be at most 1 GiB (1073741824)");

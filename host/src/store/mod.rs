@@ -13,6 +13,7 @@
 //!
 //! Two stores, [`postgres`] and [`sqlite`], run the statements (`sql.rs`); the order of things is the same code.
 
+mod catalog;
 mod commit;
 mod decimal;
 mod error;
@@ -43,6 +44,7 @@ mod write;
 pub use error::{Error, Refusal};
 pub use nouns::*;
 
+use crate::catalog::Catalog;
 use crate::record::LaneId;
 use crate::spec::{Spec, Table};
 use async_trait::async_trait;
@@ -50,7 +52,7 @@ use std::sync::Arc;
 
 /// A store. Cheap to clone through its `Arc`; all methods may be called at once.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Catalog {
     /// What it is, for errors and guarantees: `PostgreSQL` or `SQLite`.
     fn kind(&self) -> &'static str;
 

@@ -58,6 +58,9 @@ pub struct StageRun {
     pub stage: String,
     /// The sha256 digest of its module (hex).
     pub digest: String,
+    /// The activation that made it so; 0 for what the spec names.
+    #[serde(default)]
+    pub activation: i64,
     /// Records that went in.
     pub records: u32,
     /// Time in the guest, microseconds.

@@ -9,6 +9,7 @@ use crate::spec::{Spec, Table};
 use async_trait::async_trait;
 use std::borrow::Cow;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 /// A value as both databases give it, by the column's type: truth values as 0 and 1; numbers of type numeric, dates,
 /// times and uuid as texts, the same in both.
@@ -170,6 +171,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Whether a table has the hidden column that numbers its rows ([`super::tables::SEQUENCE`]).
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error>;
+
+    /// Waits until the database tells that the catalog was changed, or for so long.
+    async fn changed(&self, within: Duration);
 }
 
 /// How the two databases differ in what they are told.

@@ -133,7 +133,7 @@ impl StageWorker {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.
-            None => Instance::new(&self.stage).map_err(Fault::Unavailable)?,
+            None => self.stage.instance().map_err(Fault::Unavailable)?,
         };
         let start = cpu_time::of_this_thread();
         let result = instance.apply(&self.stage, batch, limit);

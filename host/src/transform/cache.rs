@@ -65,6 +65,11 @@ impl Cache {
         }
     }
 
+    /// Removes a compiled module.
+    pub(super) fn forget(&self, engine: &Engine, digest: &str) {
+        let _ = std::fs::remove_file(self.path(engine, digest));
+    }
+
     fn write(&self, engine: &Engine, digest: &str, component: &Component) -> anyhow::Result<()> {
         let compiled = component.serialize()?;
         let path = self.path(engine, digest);

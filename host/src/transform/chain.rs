@@ -28,11 +28,24 @@ impl Pipeline {
     /// # Errors
     /// The first stage that does not fit, and why.
     pub fn load(engine: &Engine, spec: &Spec, lookups: &Arc<dyn Lookups>) -> Result<Self, Error> {
-        let mut stages = Vec::new();
-        for (index, declared) in spec.stages.iter().enumerate() {
-            let module = Module::load(engine, &declared.module, &spec.folder)?;
-            stages.push(Stage::prepare(module, spec, index, Some(lookups.clone()))?);
-        }
+        let modules = spec
+            .stages
+            .iter()
+            .map(|declared| Module::load(engine, &declared.module, &spec.folder))
+            .collect::<Result<Vec<_>, _>>()?;
+        Self::assemble(modules, spec, lookups)
+    }
+
+    /// Configures and checks modules that were compiled, one for each stage.
+    ///
+    /// # Errors
+    /// The first stage that does not fit, and why.
+    pub fn assemble(modules: Vec<Module>, spec: &Spec, lookups: &Arc<dyn Lookups>) -> Result<Self, Error> {
+        let stages = modules
+            .into_iter()
+            .enumerate()
+            .map(|(index, module)| Stage::prepare(module, spec, index, Some(lookups.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Pipeline { stages })
     }
 }
@@ -66,6 +79,20 @@ impl Chain {
         Chain { stages: pipeline.stages.iter().cloned().map(StageWorker::new).collect() }
     }
 
+    /// Goes over to other stages, between two batches: those that stay the same keep their instances.
+    pub fn change_to(&mut self, pipeline: &Pipeline) {
+        let mut old: Vec<Option<StageWorker>> = self.stages.drain(..).map(Some).collect();
+        self.stages = pipeline
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(index, stage)| {
+                let same = old.get_mut(index).and_then(|old| old.take_if(|old| old.stage.is(stage)));
+                same.unwrap_or_else(|| StageWorker::new(stage.clone()))
+            })
+            .collect();
+    }
+
     /// Takes a batch through all stages.
     ///
     /// # Errors
@@ -85,6 +112,7 @@ impl Chain {
             runs.push(StageRun {
                 stage,
                 digest: worker.stage.module.digest.clone(),
+                activation: worker.stage.activation,
                 records: u32::try_from(input.batch.len()).unwrap_or(u32::MAX),
                 time_us: u64::try_from(worked.time.as_micros()).unwrap_or(u64::MAX),
             });

@@ -2,7 +2,8 @@
 
 use super::bindings::gristmill::transform::{hashing, log, lookup};
 use super::cache::Cache;
-use super::module::Module;
+use super::compiler::{self, CompileLimits};
+use super::module::{Module, Refusal};
 use super::state::GuestState;
 use crate::spec::Limits;
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often the epoch advances: the granularity of guests' time limits.
@@ -32,6 +33,8 @@ pub struct Engine {
     /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
     pub(super) compiled: Arc<Mutex<HashMap<String, Module>>>,
     pub(super) cache: Option<Cache>,
+    /// The program that compiles in a process of its own, and what it may use; here if absent.
+    compiler: Option<(Arc<Path>, CompileLimits)>,
 }
 
 impl Engine {
@@ -55,11 +58,42 @@ impl Engine {
             }
         })?;
         let cache = cache.and_then(Cache::open);
-        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), cache })
+        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), cache, compiler: None })
+    }
+
+    /// Compiles modules from now on in a process of its own, `program compile-module`: whatever a module does to the
+    /// compiler is done there.
+    #[must_use]
+    pub fn compiling_with(mut self, program: &Path, limits: CompileLimits) -> Self {
+        self.compiler = Some((Arc::from(program), limits));
+        self
+    }
+
+    /// Compiles a component.
+    pub(super) fn compile(&self, component: &[u8]) -> Result<Component, Refusal> {
+        match &self.compiler {
+            None => Component::new(&self.engine, component)
+                .map_err(|error| ("compile-failed", format!("it does not compile: {error:#}"))),
+            Some((program, limits)) => compiler::compile(&self.engine, program, limits, component),
+        }
+    }
+
+    /// A module that is compiled already.
+    pub fn known(&self, name: &str, digest: &str) -> Option<Module> {
+        let module = self.compiled.lock().get(digest).cloned();
+        module.map(|module| Module { name: name.to_owned(), ..module })
+    }
+
+    /// Forgets a compiled module that will not be asked for again, here and on disk.
+    pub fn forget(&self, digest: &str) {
+        self.compiled.lock().remove(digest);
+        if let Some(cache) = &self.cache {
+            cache.forget(&self.engine, digest);
+        }
     }
 }
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(INSTANCES_MAX)
         .total_core_instances(INSTANCES_MAX * 4)

@@ -8,6 +8,8 @@ pub enum Error {
     Module {
         /// The module.
         module: String,
+        /// Short and stable: what was refused.
+        code: &'static str,
         /// What is wrong and what to do.
         message: String,
     },

@@ -12,6 +12,7 @@ use super::state::GuestState;
 use crate::lookup::Lookups;
 use crate::record::Batch;
 use crate::spec::{Limits, Spec};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -27,6 +28,10 @@ pub struct Stage {
     pub config: Arc<str>,
     /// What it may do.
     pub plan: Arc<Plan>,
+    /// The activation that put the module here; 0 for what the spec names.
+    pub activation: i64,
+    /// Instances made beforehand, so that a lane that takes the stage up need not wait for one.
+    spare: Arc<Mutex<Vec<Instance>>>,
     pub(super) place: Arc<str>,
     pub(super) limits: Limits,
     pub(super) lookups: Option<Arc<dyn Lookups>>,
@@ -46,12 +51,28 @@ impl Stage {
         index: usize,
         lookups: Option<Arc<dyn Lookups>>,
     ) -> Result<Self, Error> {
-        let declared = spec.stages.get(index);
-        let name = declared.map_or("", |stage| stage.name.as_str());
+        let config = spec.stages.get(index).map_or("{}", |stage| stage.config.as_str());
+        Self::prepare_with(module, spec, index, config, lookups)
+    }
+
+    /// The same under another configuration than the spec's.
+    ///
+    /// # Errors
+    /// What does not fit: the configuration, or the plan.
+    pub fn prepare_with(
+        module: Module,
+        spec: &Spec,
+        index: usize,
+        config: &str,
+        lookups: Option<Arc<dyn Lookups>>,
+    ) -> Result<Self, Error> {
+        let name = spec.stages.get(index).map_or("", |stage| stage.name.as_str());
         let mut stage = Stage {
             name: Arc::from(name),
-            config: Arc::from(declared.map_or("{}", |stage| stage.config.as_str())),
+            config: Arc::from(config),
             plan: Arc::default(),
+            activation: 0,
+            spare: Arc::default(),
             place: Arc::from(format!("{}/{name}", spec.name)),
             limits: spec.limits,
             lookups,
@@ -59,10 +80,41 @@ impl Stage {
             #[cfg(feature = "native-stages")]
             native: None,
         };
-        let (_, wit_plan) = Instance::configured(&stage).map_err(|message| stage.refuse(message))?;
+        let (first, wit_plan) = Instance::configured(&stage).map_err(|message| stage.refuse(message))?;
         let plan = plan::check(&wit_plan, spec, index).map_err(|message| stage.refuse(message))?;
         stage.plan = Arc::new(plan);
+        stage.spare.lock().push(first.allowed(&stage));
         Ok(stage)
+    }
+
+    /// The same stage, made active by this activation.
+    #[must_use]
+    pub fn activated(self, activation: i64) -> Self {
+        Stage { activation, ..self }
+    }
+
+    /// Makes instances beforehand, until there are so many. What cannot be made now is tried again by whoever needs it.
+    pub fn warm(&self, instances: usize) {
+        while self.spare.lock().len() < instances {
+            match Instance::new(self) {
+                Ok(instance) => self.spare.lock().push(instance),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether another stage is the same module under the same configuration by the same activation.
+    pub fn is(&self, other: &Stage) -> bool {
+        self.activation == other.activation
+            && self.module.digest == other.module.digest
+            && self.config == other.config
+            && self.name == other.name
+    }
+
+    /// An instance: one that was made beforehand, or a new one.
+    pub(super) fn instance(&self) -> Result<Instance, String> {
+        let spare = self.spare.lock().pop();
+        spare.map_or_else(|| Instance::new(self), Ok)
     }
 
     fn refuse(&self, message: String) -> Error {
@@ -82,16 +134,35 @@ impl Instance {
     /// # Errors
     /// What the guest or the engine said; it was possible before, when the stage was prepared.
     pub fn new(stage: &Stage) -> Result<Self, String> {
-        let (mut instance, _) = Self::configured(stage)?;
-        instance.store.data_mut().allowed_lookups = stage.plan.lookups.iter().cloned().collect();
-        Ok(instance)
+        let (instance, _) = Self::configured(stage)?;
+        Ok(instance.allowed(stage))
+    }
+
+    /// Lets it ask the lookups of its plan.
+    fn allowed(mut self, stage: &Stage) -> Self {
+        self.store.data_mut().allowed_lookups = stage.plan.lookups.iter().cloned().collect();
+        self
     }
 
     fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
-        let limits = &stage.limits;
-        let state =
-            GuestState::new(stage.place.clone(), limits.guest_memory_bytes_max, stage.lookups.clone());
-        let mut store = Store::new(stage.module.pre.engine(), state);
+        let mut instance = Self::bare(&stage.module, &stage.place, &stage.limits, stage.lookups.clone())
+            .map_err(|failed| failed.message("making an instance of it"))?;
+        let plan = instance
+            .configure(&stage.config, &stage.limits)
+            .map_err(|failed| failed.message("its `configure`"))?
+            .map_err(|message| format!("its configuration is refused: {message}"))?;
+        Ok((instance, plan))
+    }
+
+    /// An instance that is not configured yet; `place` is what its log lines are marked with.
+    pub(super) fn bare(
+        module: &Module,
+        place: &str,
+        limits: &Limits,
+        lookups: Option<Arc<dyn Lookups>>,
+    ) -> Result<Self, Failed> {
+        let state = GuestState::new(Arc::from(place), limits.guest_memory_bytes_max, lookups);
+        let mut store = Store::new(module.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
@@ -101,20 +172,38 @@ impl Instance {
             Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
         });
         begin_call(&mut store, time, limits);
-        let bindings = stage
-            .module
-            .pre
-            .instantiate(&mut store)
-            .map_err(|error| format!("it cannot be instantiated: {}", describe(&error)))?;
-        let mut instance = Instance { store, bindings };
-        begin_call(&mut instance.store, time, limits);
-        let plan = instance
-            .bindings
-            .gristmill_transform_transformer()
-            .call_configure(&mut instance.store, &stage.config)
-            .map_err(|error| format!("configuring it failed: {}", describe(&error)))?
-            .map_err(|message| format!("its configuration is refused: {}", bounded(&message)))?;
-        Ok((instance, plan))
+        match module.pre.instantiate(&mut store) {
+            Ok(bindings) => Ok(Instance { store, bindings }),
+            Err(error) => Err(Failed::of(&error, store.data(), time)),
+        }
+    }
+
+    /// What the guest says of itself.
+    pub(super) fn describe(&mut self, limits: &Limits) -> Result<wit::Description, Failed> {
+        let time = Duration::from_millis(limits.guest_time_ms_max);
+        begin_call(&mut self.store, time, limits);
+        let said = self.bindings.gristmill_transform_transformer().call_describe(&mut self.store);
+        said.map_err(|error| Failed::of(&error, self.store.data(), time))
+    }
+
+    /// Gives the guest its configuration; the inner error is the guest's own word about it.
+    pub(super) fn configure(
+        &mut self,
+        config: &str,
+        limits: &Limits,
+    ) -> Result<Result<wit::Plan, String>, Failed> {
+        let time = Duration::from_millis(limits.guest_time_ms_max);
+        begin_call(&mut self.store, time, limits);
+        let said = self.bindings.gristmill_transform_transformer().call_configure(&mut self.store, config);
+        match said {
+            Ok(said) => Ok(said.map_err(|message| bounded(&message))),
+            Err(error) => Err(Failed::of(&error, self.store.data(), time)),
+        }
+    }
+
+    /// The guest's linear memory now, bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.store.data().limits.memory_bytes as u64
     }
 
     /// Calls the guest with a batch and checks what comes back. `time` is the processor time that it may take.
@@ -164,6 +253,61 @@ impl Instance {
                 Fault::Trap(format!("{trap}{printed}"))
             }
             None => Fault::Garbage(describe(error)),
+        }
+    }
+}
+
+/// A call before the first batch that came to nothing.
+pub(super) enum Failed {
+    Trap(String),
+    /// It took longer than so many milliseconds.
+    Time(u128),
+    /// It asked for more memory than it may have, and could not do without.
+    Memory(String),
+    /// What it returned cannot be read, or it cannot be instantiated at all.
+    Garbage(String),
+}
+
+impl Failed {
+    fn of(error: &wasmtime::Error, state: &GuestState, time: Duration) -> Self {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Failed::Time(time.as_millis()),
+            _ if state.limits.refused => Failed::Memory(describe(error)),
+            Some(trap) => Failed::Trap(trap.to_string()),
+            None => Failed::Garbage(describe(error)),
+        }
+    }
+
+    /// A code that begins with the name of what was tried.
+    pub(super) fn code(&self, tried: &'static str) -> &'static str {
+        match (tried, self) {
+            ("start", Failed::Trap(_)) => "start-trap",
+            ("start", Failed::Time(_)) => "start-timeout",
+            ("start", Failed::Memory(_)) => "start-memory",
+            ("start", Failed::Garbage(_)) => "start-failed",
+            ("describe", Failed::Trap(_)) => "describe-trap",
+            ("describe", Failed::Time(_)) => "describe-timeout",
+            ("describe", Failed::Memory(_)) => "describe-memory",
+            ("describe", Failed::Garbage(_)) => "describe-garbage",
+            (_, Failed::Trap(_)) => "configure-trap",
+            (_, Failed::Time(_)) => "configure-timeout",
+            (_, Failed::Memory(_)) => "configure-memory",
+            (_, Failed::Garbage(_)) => "configure-garbage",
+        }
+    }
+
+    pub(super) fn message(&self, what: &str) -> String {
+        match self {
+            Failed::Trap(trap) => {
+                format!("{what} trapped: {trap}: run its cases with `gristmill module test` to see where")
+            }
+            Failed::Time(limit) => format!(
+                "{what} was stopped after {limit} ms of processor time (limits.guest_time_ms_max): does it loop?"
+            ),
+            Failed::Memory(error) => {
+                format!("{what} needs more memory than limits.guest_memory_bytes_max: {error}")
+            }
+            Failed::Garbage(error) => format!("{what} failed: {error}"),
         }
     }
 }

@@ -12,11 +12,13 @@ mod bisect;
 mod cache;
 mod chain;
 mod check;
+mod compiler;
 mod cpu_time;
 mod engine;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod inspect;
 mod instance;
 mod module;
 #[cfg(feature = "native-stages")]
@@ -26,8 +28,10 @@ mod state;
 mod wasi;
 
 pub use chain::{Chain, Pipeline};
+pub use compiler::{CompileLimits, compile_as_child};
 pub use engine::Engine;
 pub use error::{Error, Fault};
-pub use instance::Instance;
+pub use inspect::{Inspection, inspect};
+pub use instance::{Instance, Stage};
 pub use module::Module;
 pub use plan::{Plan, TablePlan};

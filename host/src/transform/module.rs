@@ -5,9 +5,9 @@ use super::bindings::EnrichingTransformPre;
 use super::engine::Engine;
 use super::state::GuestState;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use wasmtime::component::Component;
 
 /// The interface that every module exports.
 const TRANSFORMER: &str = "gristmill:transform/transformer@0.1.0";
@@ -40,7 +40,7 @@ impl Module {
     /// # Errors
     /// [`Error::Module`] with what is wrong with the bytes and what to do.
     pub fn compile(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let refuse = |message: String| Error::Module { module: name.to_owned(), message };
+        let refuse = |(code, message): Refusal| Error::Module { module: name.to_owned(), code, message };
         let digest = hex(&Sha256::digest(bytes));
         let compiled = engine.compiled.lock().get(&digest).cloned();
         if let Some(module) = compiled {
@@ -50,7 +50,7 @@ impl Module {
         let component = match kept {
             Some(component) => component,
             None => {
-                let component = compile(engine, bytes).map_err(refuse)?;
+                let component = engine.compile(&componentized(bytes).map_err(refuse)?).map_err(refuse)?;
                 if let Some(cache) = &engine.cache {
                     cache.put(&engine.engine, &digest, &component);
                 }
@@ -60,8 +60,9 @@ impl Module {
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
         if !ty.exports(&engine.engine).any(|(name, _)| name == TRANSFORMER) {
-            let message = format!("it does not export {TRANSFORMER}: build it with the SDK or against wit/");
-            return Err(refuse(message));
+            return Err(refuse(no_transformer(
+                ty.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect(),
+            )));
         }
         let foreign: Vec<&str> = imports
             .iter()
@@ -70,18 +71,24 @@ impl Module {
             .collect();
         if !foreign.is_empty() {
             let message = format!("it imports what no transform is granted: {}", foreign.join(", "));
-            return Err(refuse(message));
+            return Err(refuse(("import-refused", message)));
         }
         let wasi = imports.iter().any(|import| is_wasi(import));
         let linker = if wasi { &engine.wasi_linker } else { &engine.linker };
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(EnrichingTransformPre::new)
-            .map_err(|error| refuse(format!("its imports or exports do not fit the contract: {error:#}")))?;
+        let pre =
+            linker.instantiate_pre(&component).and_then(EnrichingTransformPre::new).map_err(|error| {
+                let message = format!("its imports or exports do not fit the contract: {error:#}");
+                refuse(("contract-unfit", message))
+            })?;
         let imports = imports.into_iter().filter(|import| import != OWN_IMPORTS[0]).collect();
         let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre };
         engine.compiled.lock().insert(digest, module.clone());
         Ok(module)
+    }
+
+    /// The digest that a module with these bytes has.
+    pub fn digest_of(bytes: &[u8]) -> String {
+        hex(&Sha256::digest(bytes))
     }
 
     /// Finds, reads and compiles the module that a stage names.
@@ -89,7 +96,8 @@ impl Module {
     /// # Errors
     /// [`Error::Module`] with where it was looked for.
     pub fn load(engine: &Engine, module: &str, spec_folder: &Path) -> Result<Self, Error> {
-        let refuse = |message: String| Error::Module { module: module.to_owned(), message };
+        let refuse =
+            |message: String| Error::Module { module: module.to_owned(), code: "not-found", message };
         let path = find(module, spec_folder).map_err(refuse)?;
         let bytes = std::fs::read(&path)
             .map_err(|error| refuse(format!("{} cannot be read: {error}", path.display())))?;
@@ -99,15 +107,29 @@ impl Module {
     }
 }
 
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
-    let componentized;
-    let component = if is_component(bytes) {
-        bytes
-    } else {
-        componentized = componentize(bytes)?;
-        &componentized
-    };
-    Component::new(&engine.engine, component).map_err(|error| format!("it does not compile: {error:#}"))
+/// A code and what to tell a person.
+pub(super) type Refusal = (&'static str, String);
+
+/// Why a component is no transform.
+fn no_transformer(exports: Vec<String>) -> Refusal {
+    let other = exports.iter().find(|export| export.starts_with("gristmill:transform/transformer@"));
+    match other {
+        Some(other) => (
+            "contract-version",
+            format!(
+                "it exports {other}, and this host speaks {TRANSFORMER}: build it against this host's wit/"
+            ),
+        ),
+        None => (
+            "export-missing",
+            format!("it does not export {TRANSFORMER}: build it with the SDK or against wit/"),
+        ),
+    }
+}
+
+/// The bytes of a component, whichever form the module has.
+fn componentized(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    if is_component(bytes) { Ok(Cow::Borrowed(bytes)) } else { componentize(bytes).map(Cow::Owned) }
 }
 
 /// The preamble's layer tells a component (1) from a core module (0).
@@ -115,19 +137,34 @@ fn is_component(bytes: &[u8]) -> bool {
     bytes.get(..8) == Some(&[0, b'a', b's', b'm', 0x0d, 0, 1, 0])
 }
 
-fn is_wasi(import: &str) -> bool {
+pub(super) fn is_wasi(import: &str) -> bool {
     import.starts_with("wasi:") && import.contains("@0.2.")
 }
 
-fn componentize(core: &[u8]) -> Result<Vec<u8>, String> {
+fn componentize(core: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if core.starts_with(b"\x7fELF") {
+        return Err((
+            "precompiled",
+            "this is compiled code, not WebAssembly: hosts compile modules by themselves".to_owned(),
+        ));
+    }
     if !core.starts_with(b"\0asm") {
-        return Err("these bytes are not WebAssembly".to_owned());
+        return Err((
+            "not-wasm",
+            "these bytes are not WebAssembly: push what `module build` made".to_owned(),
+        ));
     }
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(core)
         .and_then(|encoder| encoder.encode())
-        .map_err(|error| format!("this core module cannot be made a component: {error:#}"))
+        .map_err(|error| {
+            let message = format!(
+                "this core module cannot be made a component: {error:#}: build it with the SDK, or against wit/ with \
+                 wit-bindgen"
+            );
+            ("core-unfit", message)
+        })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,10 +3,12 @@
 use super::site::{Site, sql};
 use gristmill::effect::{Effects, MessageValues, Messages};
 use gristmill::lane::{GuestSlots, LaneContext, take_over};
+use gristmill::live::Live;
 use gristmill::log::{NewRecord, NewTopic};
 use gristmill::record::{Batch, LaneId};
 use gristmill::spec::Spec;
 use gristmill::store::{Origin, Work};
+use gristmill::transform::Pipeline;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,7 +66,8 @@ fn what_waits_goes_out_also_when_the_spec_has_no_outputs_any_more() {
     let lane = |spec: &Arc<Spec>| {
         let slots = Arc::new(GuestSlots::new(1));
         let (store, log, runtime) = (store.clone(), log.clone(), runtime.handle().clone());
-        LaneContext::new(id.clone(), spec.clone(), store, log, runtime, slots, Arc::default())
+        let live = Live::new(Pipeline { stages: Vec::new() }, spec.swap, Arc::default());
+        LaneContext::new(id.clone(), spec.clone(), store, log, runtime, live, slots, Arc::default())
     };
     // The first owner commits a batch with a message, and dies before it publishes.
     let taken = take_over(&lane(&with)).unwrap();

@@ -67,6 +67,7 @@ async fn site() -> (Router, Arc<dyn Store>, tempfile::TempDir) {
     let fake = Arc::new(Fake::default());
     let state = AppState {
         store: store.clone(),
+        registry: super::site::registry(store.clone()),
         log,
         specs: vec![spec].into(),
         checker: fake.clone(),

@@ -1,6 +1,7 @@
 //! The routes over fakes: what is asked right, what is asked wrong, what goes wrong behind them.
 
 mod embedded;
+mod fake_catalog;
 mod fakes;
 mod ingest;
 mod reading;

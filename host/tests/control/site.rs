@@ -4,8 +4,11 @@ use super::fakes::{Fake, Mood};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use gristmill::catalog::check::Policy;
+use gristmill::catalog::registry::Registry;
 use gristmill::control::{AppState, IngestLimits, router};
 use gristmill::spec::Spec;
+use gristmill::store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use std::path::Path;
@@ -44,6 +47,17 @@ pub fn spec(text: &str) -> Arc<Spec> {
     Arc::new(Spec::parse("test.toml", text.into(), Path::new(".")).unwrap())
 }
 
+/// A registry that knows no pipeline.
+pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
+    Arc::new(Registry {
+        store,
+        engine: crate::sandbox::engine(),
+        policy: Policy::default(),
+        pipelines: Vec::new(),
+        wake: Arc::default(),
+    })
+}
+
 pub fn state(fake: &Arc<Fake>, specs: Vec<Arc<Spec>>, limits: IngestLimits) -> AppState {
     AppState {
         store: fake.clone(),
@@ -51,6 +65,7 @@ pub fn state(fake: &Arc<Fake>, specs: Vec<Arc<Spec>>, limits: IngestLimits) -> A
         specs: specs.into(),
         checker: fake.clone(),
         status: fake.clone(),
+        registry: registry(fake.clone()),
         limits,
         metrics: PrometheusBuilder::new().build_recorder().handle(),
     }

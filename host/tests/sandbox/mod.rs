@@ -17,6 +17,11 @@ use std::sync::{Arc, LazyLock};
 static ENGINE: LazyLock<Engine> =
     LazyLock::new(|| Engine::new(Some(&gristmill::config::Settings::default().cache_folder())).unwrap());
 
+/// The engine of these tests: there is room for few in one process.
+pub fn engine() -> Engine {
+    ENGINE.clone()
+}
+
 /// The folder of built guests.
 pub fn modules() -> PathBuf {
     std::env::var_os("GRISTMILL_TEST_MODULES")

@@ -9,11 +9,12 @@ use super::shared::SqlStore;
 use super::sql::{Engine, On, Sql, Tx};
 use super::{Error, migrations};
 use crate::spec::{Spec, Table};
+use crate::store::catalog::CHANNEL;
 use crate::store::tables::SEQUENCE;
 use async_trait::async_trait;
 use session::{KIND, store_error};
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
@@ -37,6 +38,17 @@ const SESSION: [(&str, &str); 7] = [
 pub struct Postgres {
     pool: PgPool,
     options: PgConnectOptions,
+    /// Hears of the catalog's changes.
+    listener: tokio::sync::Mutex<Option<PgListener>>,
+}
+
+impl Postgres {
+    fn pool_of_one(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(self.options.clone())
+    }
 }
 
 /// The store on PostgreSQL.
@@ -65,7 +77,7 @@ impl PostgresStore {
             PgConnection::connect_with(&options).await.map_err(|error| store_error(&place, &error))?;
         first.close().await.map_err(|error| store_error(&place, &error))?;
         let pool = pool.connect_lazy_with(options.clone());
-        Ok(SqlStore::over(Postgres { pool, options }))
+        Ok(SqlStore::over(Postgres { pool, options, listener: tokio::sync::Mutex::default() }))
     }
 }
 
@@ -121,5 +133,33 @@ impl Engine for Postgres {
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {
         let found = shape::read(self.reader().await?.as_mut(), table).await?;
         Ok(found.is_some_and(|found| found.columns.iter().any(|column| column.name == SEQUENCE)))
+    }
+
+    async fn changed(&self, within: Duration) {
+        let heard = async {
+            let mut listener = self.listener.lock().await;
+            if listener.is_none() {
+                // A connection of its own: it is held for as long as this host lives.
+                let mut new = PgListener::connect_with(&self.pool_of_one()).await?;
+                new.listen(CHANNEL).await?;
+                *listener = Some(new);
+            }
+            let heard = match listener.as_mut() {
+                Some(listener) => listener.recv().await.map(|_| ()),
+                None => Ok(()),
+            };
+            if heard.is_err() {
+                *listener = None;
+            }
+            heard
+        };
+        match tokio::time::timeout(within, heard).await {
+            Ok(Ok(())) | Err(_) => {}
+            // Whoever waits looks by itself from time to time.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "listening for changes of the catalog");
+                tokio::time::sleep(within).await;
+            }
+        }
     }
 }

@@ -14,6 +14,10 @@ use database::{BEGIN, Database};
 use session::{KIND, store_error};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a host may not have heard of what another process has changed in the catalog.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The database.
 pub struct Sqlite {
@@ -72,5 +76,10 @@ impl Engine for Sqlite {
     async fn has_sequence(&self, table: &Table) -> Result<bool, Error> {
         let found = tables::read(self.reader().await?.as_mut(), table).await?;
         Ok(found.is_some_and(|found| found.columns.iter().any(|column| column.name == SEQUENCE)))
+    }
+
+    async fn changed(&self, within: Duration) {
+        // Nobody tells: looking is cheap here.
+        tokio::time::sleep(within.min(LOOK)).await;
     }
 }

@@ -1,0 +1,261 @@
+//! What a module goes through before it is accepted: cheapest first, each refusal with a code of its own and a sentence
+//! that says what to do. Nothing of a refused module stays behind.
+
+use super::signature::{Bad, TrustedKeys};
+use super::{Version, names};
+use crate::spec::Limits;
+use crate::transform::{Engine, Error, Inspection, Module, inspect};
+use serde_json::{Value, json};
+use std::time::Instant;
+use wasmparser::{Parser, Payload};
+
+/// Which modules a host takes.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Bytes of a module.
+    pub code_bytes_max: usize,
+    /// Functions of a module, in all its core modules together: CPython has some 30,000.
+    pub functions_max: u64,
+    /// Whether a module may import WASI, which grants it nothing.
+    pub wasi: bool,
+    /// Whether a module must be signed.
+    pub require_signature: bool,
+    /// The keys that count.
+    pub trusted: TrustedKeys,
+    /// How much more fuel per record a version may take than the one before it, in the cases that both have.
+    pub fuel_factor_max: f64,
+    /// The bounds of what is asked of a module before it is accepted.
+    pub limits: Limits,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            // Python's guests have 18 MB, JavaScript's 12.
+            code_bytes_max: 64 << 20,
+            functions_max: 80_000,
+            wasi: false,
+            require_signature: false,
+            trusted: TrustedKeys::default(),
+            fuel_factor_max: 3.0,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A module that somebody wants to be taken.
+#[derive(Clone, Debug, Default)]
+pub struct Upload {
+    /// The module's name.
+    pub name: String,
+    /// The version's name.
+    pub version: String,
+    /// The wasm bytes.
+    pub code: Vec<u8>,
+    /// Its cases: JSON, files by path in base64.
+    pub cases: Option<String>,
+    /// A detached Ed25519 signature over the bytes, base64.
+    pub signature: Option<String>,
+    /// Imports that it may have although the version before it does not.
+    pub grants: Vec<String>,
+    /// Whether it may be slower than allowed.
+    pub force: bool,
+    /// Who wants it.
+    pub by: String,
+}
+
+/// Why something is refused: a code for programs, a sentence for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Short and stable.
+    pub code: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// More about it, for programs.
+    pub more: Value,
+}
+
+impl Refused {
+    /// A refusal with nothing more to it.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Refused { code, message: message.into(), more: Value::Null }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Module { code, message, .. } => Refused::new(code, message),
+            Error::Stage { message, .. } => Refused::new("plan-unfit", message),
+        }
+    }
+}
+
+/// What the check of a module found, as far as it needs no store.
+pub struct Checked {
+    /// The module, compiled.
+    pub module: Module,
+    /// The trusted key that its signature was made with.
+    pub signed_by: Option<String>,
+    /// What it says of itself.
+    pub inspection: Inspection,
+    /// How long compiling took, milliseconds; little if it was compiled already.
+    pub compiled_in_ms: u64,
+}
+
+/// The names, the size, the signature: what costs nothing to look at.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn outside(upload: &Upload, policy: &Policy) -> Result<Option<String>, Refused> {
+    for (code, what, name) in
+        [("bad-name", "a module's name", &upload.name), ("bad-version", "a version's name", &upload.version)]
+    {
+        if let Some(fault) = names::fault(name) {
+            return Err(Refused::new(code, format!("`{}` cannot be {what}: {fault}", name.escape_debug())));
+        }
+    }
+    if upload.code.len() > policy.code_bytes_max {
+        let message = format!(
+            "the module has {} bytes, and this host takes {} (GRISTMILL_UPLOAD_BYTES_MAX)",
+            upload.code.len(),
+            policy.code_bytes_max
+        );
+        return Err(Refused::new("too-large", message));
+    }
+    let Some(signature) = &upload.signature else {
+        if policy.require_signature {
+            let message = "this host takes signed modules only: push it with --signature FILE";
+            return Err(Refused::new("signature-missing", message));
+        }
+        return Ok(None);
+    };
+    match policy.trusted.signer(&upload.code, signature) {
+        Ok(key) => Ok(Some(key)),
+        Err(Bad::Malformed) => {
+            let message = "the signature is not an Ed25519 signature in base64 (64 bytes)";
+            Err(Refused::new("signature-malformed", message))
+        }
+        Err(Bad::Untrusted) => {
+            let message = "none of the keys that this host trusts has signed these bytes: sign them with one that it \
+                           does, or have the key put into GRISTMILL_TRUSTED_KEYS";
+            Err(Refused::new("signature-untrusted", message))
+        }
+    }
+}
+
+/// Parses, compiles, and asks the module what it is. Takes from a tenth of a second to a minute: not on the path of
+/// records. Blocking.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn inside(
+    engine: &Engine,
+    upload: &Upload,
+    policy: &Policy,
+    signed_by: Option<String>,
+    before: Option<&Version>,
+) -> Result<Checked, Refused> {
+    structure(&upload.code, policy)?;
+    let start = Instant::now();
+    let module = Module::compile(engine, &upload.name, &upload.code)?;
+    let compiled_in_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    imports(&module, upload, policy, before)?;
+    let inspection = inspect(&module, &policy.limits)?;
+    Ok(Checked { module, signed_by, inspection, compiled_in_ms })
+}
+
+/// Whether the bytes are WebAssembly to their end, and no more of it than can be handled.
+fn structure(code: &[u8], policy: &Policy) -> Result<(), Refused> {
+    if !code.starts_with(b"\0asm") {
+        // Compiling has the words for what it is instead.
+        return Ok(());
+    }
+    let malformed = |error: wasmparser::BinaryReaderError| {
+        let message = format!(
+            "the bytes are not whole WebAssembly (byte {}: {}): push the file again",
+            error.offset(),
+            error.message()
+        );
+        Refused::new("malformed", message)
+    };
+    let mut functions = 0_u64;
+    for payload in Parser::new(0).parse_all(code) {
+        match payload.map_err(malformed)? {
+            Payload::FunctionSection(section) => functions += u64::from(section.count()),
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let memory = memory.map_err(malformed)?;
+                    let bytes = memory.initial.saturating_mul(1 << memory.page_size_log2.unwrap_or(16));
+                    if bytes > policy.limits.guest_memory_bytes_max {
+                        let message = format!(
+                            "it wants {bytes} bytes of memory from the start, and a guest may have {} \
+                             (limits.guest_memory_bytes_max)",
+                            policy.limits.guest_memory_bytes_max
+                        );
+                        return Err(Refused::new("start-memory", message));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if functions > policy.functions_max {
+        let message = format!("it has {functions} functions, and at most {} are taken", policy.functions_max);
+        return Err(Refused::new("too-complex", message));
+    }
+    Ok(())
+}
+
+/// Whether every import is granted: the contract's own always, WASI by the policy, and what the version before does not
+/// import only if whoever pushes it says so.
+fn imports(
+    module: &Module,
+    upload: &Upload,
+    policy: &Policy,
+    before: Option<&Version>,
+) -> Result<(), Refused> {
+    let wasi: Vec<&String> = module.imports.iter().filter(|import| import.starts_with("wasi:")).collect();
+    if !wasi.is_empty() && !policy.wasi {
+        let message = format!(
+            "it imports WASI ({} interfaces), which this host does not take (GRISTMILL_UPLOAD_WASI): build it for \
+             wasm32-unknown-unknown, or without WASI",
+            wasi.len()
+        );
+        return Err(Refused { more: json!({ "imports": wasi }), ..Refused::new("wasi-forbidden", message) });
+    }
+    let Some(before) = before else { return Ok(()) };
+    let granted = |import: &str| {
+        let short = import.split_once('@').map_or(import, |(name, _)| name);
+        upload
+            .grants
+            .iter()
+            .any(|grant| grant == import || grant == short || short.ends_with(&format!("/{grant}")))
+    };
+    let added: Vec<&String> = module
+        .imports
+        .iter()
+        .filter(|import| !before.imports.contains(import) && !is_harmless(import) && !granted(import))
+        .collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = added.iter().map(|import| import.as_str()).collect();
+    let message = format!(
+        "it imports what {}@{} does not: {}: grant it with --grant, if that is meant",
+        before.name,
+        before.version,
+        names.join(", ")
+    );
+    Err(Refused {
+        more: json!({ "added": added, "before": before.imports, "before_version": before.version }),
+        ..Refused::new("grant-needed", message)
+    })
+}
+
+/// What tells a guest nothing and lets it do nothing.
+fn is_harmless(import: &str) -> bool {
+    ["gristmill:transform/types@", "gristmill:transform/log@", "gristmill:transform/hashing@"]
+        .iter()
+        .any(|harmless| import.starts_with(harmless))
+}

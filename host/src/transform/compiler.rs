@@ -1,0 +1,145 @@
+//! Compiling in a process of its own. A module may be made to make a compiler use all the time and memory there is;
+//! what is bounded here is a child process, and the host's own lanes do not notice.
+//!
+//! The child gets a component on its standard input and writes the compiled code to its standard output. It is this
+//! very program, so what it writes is as good as what the host itself would have made.
+
+use super::engine;
+use super::module::Refusal;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// What compiling one module may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Processor time of all its threads, seconds.
+    pub cpu_s_max: u64,
+    /// Memory that it writes to, bytes.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for CompileLimits {
+    /// Python's guests (18 MB) take some 30 s and 1.3 GB in a debug build of the host.
+    fn default() -> Self {
+        CompileLimits { cpu_s_max: 240, memory_bytes_max: 4 << 30 }
+    }
+}
+
+/// How much longer than its processor time a compiler may take by the clock: the machine may be busy.
+const CLOCK_FACTOR: u64 = 3;
+/// Bytes of what a child says about an error that are kept.
+const WORDS_BYTES_MAX: u64 = 4_000;
+/// The exit code of a child that refuses the module, rather than failing by itself.
+const REFUSED: i32 = 3;
+
+/// Compiles a component in a child process.
+pub(super) fn compile(
+    engine: &Engine,
+    program: &Path,
+    limits: &CompileLimits,
+    component: &[u8],
+) -> Result<Component, Refusal> {
+    let here =
+        |error: std::io::Error| ("compiler-unavailable", format!("the compiler cannot be started: {error}"));
+    let mut child = Command::new(program)
+        .args(["compile-module", "--cpu-s-max", &limits.cpu_s_max.to_string()])
+        .args(["--memory-bytes-max", &limits.memory_bytes_max.to_string()])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(here)?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        // Each pipe has a thread: a full one would make the child wait for ever.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(component)));
+        let compiled = scope.spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.map(|mut stdout| stdout.read_to_end(&mut bytes));
+            bytes
+        });
+        let words = scope.spawn(move || {
+            let mut words = String::new();
+            stderr.map(|stderr| stderr.take(WORDS_BYTES_MAX).read_to_string(&mut words));
+            words
+        });
+        let code = wait(&mut child, Duration::from_secs(limits.cpu_s_max.saturating_mul(CLOCK_FACTOR)));
+        let compiled = compiled.join().unwrap_or_default();
+        let words = words.join().unwrap_or_default();
+        match code {
+            Ok(Some(0)) => load(engine, &compiled),
+            Ok(Some(REFUSED)) => Err(("compile-failed", format!("it does not compile: {}", words.trim()))),
+            Ok(_) => Err((
+                "compile-limit",
+                format!(
+                    "compiling it takes more than {} s of processor time or {} MiB of memory",
+                    limits.cpu_s_max,
+                    limits.memory_bytes_max >> 20
+                ),
+            )),
+            Err(error) => Err(here(error)),
+        }
+    })
+}
+
+/// Waits for a child, but not for ever. Answers its exit code; `None` if a signal ended it.
+fn wait(child: &mut Child, within: Duration) -> std::io::Result<Option<i32>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code());
+        }
+        if start.elapsed() > within {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn load(engine: &Engine, compiled: &[u8]) -> Result<Component, Refusal> {
+    #[allow(
+        unsafe_code,
+        reason = "bytes that this very program made in a child process of its own, read from a pipe to it"
+    )]
+    // SAFETY: `deserialize` asks for bytes that `precompile_component` gave. The child is this program, its output was
+    // read to its end and it ended well, and no one else can write to the pipe.
+    let component = unsafe { Component::deserialize(engine, compiled) };
+    component
+        .map_err(|error| ("compiler-unavailable", format!("the compiler's code cannot be used: {error:#}")))
+}
+
+/// The child's side: bounds itself, reads a component, writes compiled code. Answers the exit code.
+pub fn compile_as_child(limits: &CompileLimits) -> i32 {
+    let bounded = |resource, max: u64| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
+    let bound = bounded(Resource::Cpu, limits.cpu_s_max)
+        .and_then(|()| bounded(Resource::Data, limits.memory_bytes_max))
+        .and_then(|()| bounded(Resource::Core, 0));
+    if let Err(error) = bound {
+        eprintln!("the compiler cannot bound itself: {error}");
+        return 1;
+    }
+    let compile = || -> Result<(), (i32, String)> {
+        let own = |error: std::io::Error| (1, error.to_string());
+        let mut component = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut component).map_err(own)?;
+        let engine = Engine::new(&engine::config()).map_err(|error| (1, format!("{error:#}")))?;
+        let compiled =
+            engine.precompile_component(&component).map_err(|error| (REFUSED, format!("{error:#}")))?;
+        std::io::stdout().lock().write_all(&compiled).map_err(own)
+    };
+    match compile() {
+        Ok(()) => 0,
+        Err((code, words)) => {
+            eprintln!("{words}");
+            code
+        }
+    }
+}
