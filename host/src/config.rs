@@ -9,6 +9,7 @@ use crate::lookup::{KeyValues, Redis, Reference};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::database::Database;
 use crate::store::{self, Store};
+use crate::transform::{CompileLimits, Engine};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -154,6 +155,18 @@ impl Settings {
         named
             .or_else(|| Some(users().or_else(home)?.join("gristmill/compiled")))
             .unwrap_or_else(|| self.folder().join("compiled"))
+    }
+
+    /// The sandbox, with its cache, compiling in processes of their own if this program can.
+    ///
+    /// # Errors
+    /// What the platform refuses.
+    pub fn open_engine(&self) -> anyhow::Result<Engine> {
+        let engine = Engine::new(Some(&self.cache_folder())).context("the sandbox cannot be set up")?;
+        Ok(match &self.compiler {
+            Some(program) => engine.compiling_with(program, CompileLimits::default()),
+            None => engine,
+        })
     }
 
     /// Which modules this host takes.

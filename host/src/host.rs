@@ -17,7 +17,7 @@ use crate::pipeline::{Parts, Pipeline, State};
 use crate::record::Batch;
 use crate::spec::Spec;
 use crate::store::Store;
-use crate::transform::{CompileLimits, Engine, Instance, Pipeline as Transform};
+use crate::transform::{Instance, Pipeline as Transform};
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -80,11 +80,7 @@ impl Host {
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
-        let mut engine =
-            Engine::new(Some(&settings.cache_folder())).context("the sandbox cannot be set up")?;
-        if let Some(program) = &settings.compiler {
-            engine = engine.compiling_with(program, CompileLimits::default());
-        }
+        let engine = settings.open_engine()?;
         let (taken_up, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let slots = Arc::new(GuestSlots::new(cores.max(2)));

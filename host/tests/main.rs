@@ -11,5 +11,6 @@ mod house;
 mod log;
 mod lookup;
 mod mail;
+mod modules;
 mod sandbox;
 mod store;

@@ -4,7 +4,7 @@
 use super::signature::{Bad, TrustedKeys};
 use super::{Version, names};
 use crate::spec::Limits;
-use crate::transform::{Engine, Error, Inspection, Module, inspect};
+use crate::transform::{Engine, Error, Inspection, Module, inspect, transformer};
 use serde_json::{Value, json};
 use std::time::Instant;
 use wasmparser::{Parser, Payload};
@@ -79,6 +79,12 @@ impl Refused {
     /// A refusal with nothing more to it.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Refused { code, message: message.into(), more: Value::Null }
+    }
+}
+
+impl From<(&'static str, String)> for Refused {
+    fn from((code, message): (&'static str, String)) -> Self {
+        Refused::new(code, message)
     }
 }
 
@@ -179,9 +185,22 @@ fn structure(code: &[u8], policy: &Policy) -> Result<(), Refused> {
         );
         Refused::new("malformed", message)
     };
-    let mut functions = 0_u64;
+    let (mut functions, mut exports, mut depth) = (0_u64, Vec::new(), 0_usize);
     for payload in Parser::new(0).parse_all(code) {
         match payload.map_err(malformed)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            // A component's own exports, or those that a core module will have as a component.
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(malformed)?.name.to_owned());
+                }
+            }
             Payload::FunctionSection(section) => functions += u64::from(section.count()),
             Payload::MemorySection(section) => {
                 for memory in section {
@@ -204,7 +223,7 @@ fn structure(code: &[u8], policy: &Policy) -> Result<(), Refused> {
         let message = format!("it has {functions} functions, and at most {} are taken", policy.functions_max);
         return Err(Refused::new("too-complex", message));
     }
-    Ok(())
+    Ok(transformer(&exports)?)
 }
 
 /// Whether every import is granted: the contract's own always, WASI by the policy, and what the version before does not

@@ -3,7 +3,7 @@
 use super::{SpecPath, read_spec};
 use crate::config::Settings;
 use crate::lookup::{Answers, Lookups, Unavailable};
-use crate::transform::{Engine, Pipeline};
+use crate::transform::Pipeline;
 use std::sync::Arc;
 
 #[derive(clap::Args)]
@@ -27,10 +27,10 @@ impl Lookups for NoLookups {
 
 pub(super) async fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
     let spec = read_spec(&arguments.spec)?;
-    let (checked, cache) = (spec.clone(), settings.cache_folder());
+    let (checked, engine) = (spec.clone(), settings.open_engine()?);
     let transform = tokio::task::spawn_blocking(move || -> anyhow::Result<Pipeline> {
         let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
-        Ok(Pipeline::load(&Engine::new(Some(&cache))?, &checked, &lookups)?)
+        Ok(Pipeline::load(&engine, &checked, &lookups)?)
     })
     .await??;
     super::show::check(&spec, &transform, settings, arguments.json)

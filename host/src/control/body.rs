@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::log::NewRecord;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use futures::StreamExt;
+use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -57,16 +57,16 @@ pub(super) fn announced_bytes(headers: &HeaderMap, bytes_max: usize) -> Result<O
 
 /// Reads a body, of so many bytes at most, in so much time; its room grows with it.
 pub(super) async fn read(
-    body: Body,
+    body: &mut Body,
     bytes_max: usize,
     within: Duration,
     room: &mut Room<'_>,
 ) -> Result<Vec<u8>, Problem> {
     let reading = async {
-        let mut parts = body.into_data_stream();
         let mut bytes = Vec::new();
-        while let Some(part) = parts.next().await {
-            let part = part.map_err(|_| Problem::malformed("the body broke off"))?;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::malformed("the body broke off"))?;
+            let Ok(part) = frame.into_data() else { continue };
             if bytes.len() + part.len() > bytes_max {
                 return Err(too_large(bytes_max));
             }
@@ -79,6 +79,21 @@ pub(super) async fn read(
         Ok(read) => read,
         Err(_) => Err(slow(within)),
     }
+}
+
+/// Reads the rest of a body that is refused, within bounds: a client that is cut off while it sends does not hear why.
+pub(super) async fn discard(mut body: Body) {
+    const BYTES_MAX: usize = 64 << 20;
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, |data| data.len());
+            if seen > BYTES_MAX {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
 }
 
 /// A body that did not arrive in time.

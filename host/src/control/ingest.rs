@@ -62,7 +62,7 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
     let announced = body::announced_bytes(request.headers(), limits.body_bytes_max)?;
     let mut room = site.admission.room(announced.unwrap_or(0))?;
     let within = Duration::from_millis(limits.body_ms_max);
-    let bytes = body::read(request.into_body(), limits.body_bytes_max, within, &mut room).await?;
+    let bytes = body::read(&mut request.into_body(), limits.body_bytes_max, within, &mut room).await?;
     let mut records = body::records(format, &bytes, limits.request_records_max)?;
     drop(bytes);
     site.admission.records(records.len())?;

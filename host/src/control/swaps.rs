@@ -156,7 +156,7 @@ pub(super) async fn audit(State(site): State<Arc<Site>>, uri: Uri) -> Result<Res
 async fn json_body<T: DeserializeOwned>(site: &Site, request: Request) -> Result<Option<T>, Problem> {
     let announced = body::announced_bytes(request.headers(), BODY_BYTES_MAX)?;
     let mut room = site.admission.room(announced.unwrap_or(0))?;
-    let bytes = body::read(request.into_body(), BODY_BYTES_MAX, ARRIVE, &mut room).await?;
+    let bytes = body::read(&mut request.into_body(), BODY_BYTES_MAX, ARRIVE, &mut room).await?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }

@@ -189,7 +189,8 @@ impl Worker {
         }
         let start = Instant::now();
         self.deployment = context.live.current();
-        self.chain.change_to(&self.deployment.transform);
+        let old = self.chain.change_to(&self.deployment.transform);
+        context.runtime.spawn_blocking(move || drop(old));
         self.say(context, start.elapsed());
     }
 

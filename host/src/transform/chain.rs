@@ -80,7 +80,10 @@ impl Chain {
     }
 
     /// Goes over to other stages, between two batches: those that stay the same keep their instances.
-    pub fn change_to(&mut self, pipeline: &Pipeline) {
+    ///
+    /// Answers what is left of the others: instances take a moment to drop.
+    #[must_use]
+    pub fn change_to(&mut self, pipeline: &Pipeline) -> impl Send + 'static + use<> {
         let mut old: Vec<Option<StageWorker>> = self.stages.drain(..).map(Some).collect();
         self.stages = pipeline
             .stages
@@ -91,6 +94,7 @@ impl Chain {
                 same.unwrap_or_else(|| StageWorker::new(stage.clone()))
             })
             .collect();
+        old
     }
 
     /// Takes a batch through all stages.

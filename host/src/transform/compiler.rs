@@ -1,11 +1,12 @@
-//! Compiling in a process of its own. A module may be made to make a compiler use all the time and memory there is;
-//! what is bounded here is a child process, and the host's own lanes do not notice.
+//! Compiling in a process of its own. A module may be made to make a compiler use all the time and memory there is, or
+//! to run it out of its stack (tools that make components do, on types that contradict each other); what dies of it is
+//! a child process, and the host's own lanes do not notice.
 //!
-//! The child gets a component on its standard input and writes the compiled code to its standard output. It is this
+//! The child gets the module on its standard input and writes the compiled code to its standard output. It is this
 //! very program, so what it writes is as good as what the host itself would have made.
 
 use super::engine;
-use super::module::Refusal;
+use super::module::{Refusal, componentized};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -37,12 +38,22 @@ const WORDS_BYTES_MAX: u64 = 4_000;
 /// The exit code of a child that refuses the module, rather than failing by itself.
 const REFUSED: i32 = 3;
 
-/// Compiles a component in a child process.
+/// Compiles a module in this process: where nobody else's modules are compiled.
+pub(super) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
+    let component = componentized(bytes)?;
+    Component::new(engine, &component).map_err(|error| does_not_compile(&error))
+}
+
+fn does_not_compile(error: &wasmtime::Error) -> Refusal {
+    ("compile-failed", format!("it does not compile: {error:#}"))
+}
+
+/// Compiles a module in a child process.
 pub(super) fn compile(
     engine: &Engine,
     program: &Path,
     limits: &CompileLimits,
-    component: &[u8],
+    bytes: &[u8],
 ) -> Result<Component, Refusal> {
     let here =
         |error: std::io::Error| ("compiler-unavailable", format!("the compiler cannot be started: {error}"));
@@ -58,7 +69,7 @@ pub(super) fn compile(
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         // Each pipe has a thread: a full one would make the child wait for ever.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(component)));
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(bytes)));
         let compiled = scope.spawn(move || {
             let mut bytes = Vec::new();
             stdout.map(|mut stdout| stdout.read_to_end(&mut bytes));
@@ -74,7 +85,10 @@ pub(super) fn compile(
         let words = words.join().unwrap_or_default();
         match code {
             Ok(Some(0)) => load(engine, &compiled),
-            Ok(Some(REFUSED)) => Err(("compile-failed", format!("it does not compile: {}", words.trim()))),
+            Ok(Some(REFUSED)) => Err(said(&words)),
+            Ok(None) if words.contains("overflowed its stack") => {
+                Err(("compile-failed", "it does not compile: the compiler ran out of its stack".to_owned()))
+            }
             Ok(_) => Err((
                 "compile-limit",
                 format!(
@@ -86,6 +100,16 @@ pub(super) fn compile(
             Err(error) => Err(here(error)),
         }
     })
+}
+
+/// Codes that a child may answer with.
+const CODES: [&str; 4] = ["not-wasm", "precompiled", "core-unfit", "compile-failed"];
+
+/// What a child says about a module that it refuses: a code, and a sentence behind it.
+fn said(words: &str) -> Refusal {
+    let (code, message) = words.split_once('\n').unwrap_or(("", words));
+    let code = CODES.into_iter().find(|known| *known == code).unwrap_or("compile-failed");
+    (code, message.trim().to_owned())
 }
 
 /// Waits for a child, but not for ever. Answers its exit code; `None` if a signal ended it.
@@ -116,7 +140,7 @@ fn load(engine: &Engine, compiled: &[u8]) -> Result<Component, Refusal> {
         .map_err(|error| ("compiler-unavailable", format!("the compiler's code cannot be used: {error:#}")))
 }
 
-/// The child's side: bounds itself, reads a component, writes compiled code. Answers the exit code.
+/// The child's side: bounds itself, reads a module, writes compiled code. Answers the exit code.
 pub fn compile_as_child(limits: &CompileLimits) -> i32 {
     let bounded = |resource, max: u64| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
     let bound = bounded(Resource::Cpu, limits.cpu_s_max)
@@ -128,11 +152,13 @@ pub fn compile_as_child(limits: &CompileLimits) -> i32 {
     }
     let compile = || -> Result<(), (i32, String)> {
         let own = |error: std::io::Error| (1, error.to_string());
-        let mut component = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut component).map_err(own)?;
+        let refused = |(code, message): Refusal| (REFUSED, format!("{code}\n{message}"));
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map_err(own)?;
+        let component = componentized(&bytes).map_err(refused)?;
         let engine = Engine::new(&engine::config()).map_err(|error| (1, format!("{error:#}")))?;
-        let compiled =
-            engine.precompile_component(&component).map_err(|error| (REFUSED, format!("{error:#}")))?;
+        let compiled = engine.precompile_component(&component);
+        let compiled = compiled.map_err(|error| refused(does_not_compile(&error)))?;
         std::io::stdout().lock().write_all(&compiled).map_err(own)
     };
     match compile() {

@@ -69,12 +69,11 @@ impl Engine {
         self
     }
 
-    /// Compiles a component.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<Component, Refusal> {
+    /// Compiles a module's bytes.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component, Refusal> {
         match &self.compiler {
-            None => Component::new(&self.engine, component)
-                .map_err(|error| ("compile-failed", format!("it does not compile: {error:#}"))),
-            Some((program, limits)) => compiler::compile(&self.engine, program, limits, component),
+            None => compiler::compile_here(&self.engine, bytes),
+            Some((program, limits)) => compiler::compile(&self.engine, program, limits, bytes),
         }
     }
 

@@ -33,5 +33,5 @@ pub use engine::Engine;
 pub use error::{Error, Fault};
 pub use inspect::{Inspection, inspect};
 pub use instance::{Instance, Stage};
-pub use module::Module;
+pub use module::{Module, Refusal, transformer};
 pub use plan::{Plan, TablePlan};

@@ -50,7 +50,7 @@ impl Module {
         let component = match kept {
             Some(component) => component,
             None => {
-                let component = engine.compile(&componentized(bytes).map_err(refuse)?).map_err(refuse)?;
+                let component = engine.compile(bytes).map_err(refuse)?;
                 if let Some(cache) = &engine.cache {
                     cache.put(&engine.engine, &digest, &component);
                 }
@@ -59,11 +59,8 @@ impl Module {
         };
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
-        if !ty.exports(&engine.engine).any(|(name, _)| name == TRANSFORMER) {
-            return Err(refuse(no_transformer(
-                ty.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect(),
-            )));
-        }
+        let exports: Vec<String> = ty.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
+        transformer(&exports).map_err(refuse)?;
         let foreign: Vec<&str> = imports
             .iter()
             .map(String::as_str)
@@ -108,12 +105,21 @@ impl Module {
 }
 
 /// A code and what to tell a person.
-pub(super) type Refusal = (&'static str, String);
+pub type Refusal = (&'static str, String);
 
-/// Why a component is no transform.
-fn no_transformer(exports: Vec<String>) -> Refusal {
-    let other = exports.iter().find(|export| export.starts_with("gristmill:transform/transformer@"));
-    match other {
+/// Whether exports (of a component, or of a core module, which names functions behind a `#`) are those of a transform
+/// that this host knows.
+///
+/// # Errors
+/// A code, and what to do.
+pub fn transformer(exports: &[String]) -> Result<(), Refusal> {
+    let interface = |export: &String| export.split('#').next().unwrap_or_default().to_owned();
+    if exports.iter().any(|export| interface(export) == TRANSFORMER) {
+        return Ok(());
+    }
+    let other =
+        exports.iter().map(interface).find(|export| export.starts_with("gristmill:transform/transformer@"));
+    Err(match other {
         Some(other) => (
             "contract-version",
             format!(
@@ -124,11 +130,11 @@ fn no_transformer(exports: Vec<String>) -> Refusal {
             "export-missing",
             format!("it does not export {TRANSFORMER}: build it with the SDK or against wit/"),
         ),
-    }
+    })
 }
 
 /// The bytes of a component, whichever form the module has.
-fn componentized(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+pub(super) fn componentized(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     if is_component(bytes) { Ok(Cow::Borrowed(bytes)) } else { componentize(bytes).map(Cow::Owned) }
 }
 

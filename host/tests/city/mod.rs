@@ -9,7 +9,7 @@ mod ingest;
 mod outcome;
 mod refused_rows;
 mod runs;
-mod site;
+pub mod site;
 mod taken;
 
 pub use site::{repository, server};

@@ -89,6 +89,17 @@ impl Site {
         })
     }
 
+    /// The same on any set, with so many partitions and with a module of the test's own, `stamp`.
+    pub fn acting_with(test: &str, set: Set, partitions: i32, code: &[u8]) -> Self {
+        let site = Self::new(set, test, ACTING, |spec, name| {
+            spec.replace("NAME", name)
+                .replace("MODULES/test/misbehave.wasm", "stamp.wasm")
+                .replace("partitions = 2", &format!("partitions = {partitions}"))
+        });
+        std::fs::write(site.folder.path().join("stamp.wasm"), code).unwrap();
+        site
+    }
+
     /// A place for a spec.
     pub fn new(set: Set, test: &str, spec: &str, rename: impl Fn(&str, &str) -> String) -> Self {
         tell_failures_at_once();
@@ -168,6 +179,15 @@ impl Site {
 
     /// A host on a port of its own; dies at the crash point if one is named.
     pub fn host(&self, crash_at: Option<&str>) -> Host {
+        self.any_host(crash_at, &[])
+    }
+
+    /// A host with settings of its own.
+    pub fn host_with(&self, variables: &[(&str, &str)]) -> Host {
+        self.any_host(None, variables)
+    }
+
+    fn any_host(&self, crash_at: Option<&str>, variables: &[(&str, &str)]) -> Host {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = self.folder.path().join(format!("host-{port}.log"));
         let mut command = self.gristmill();
@@ -183,6 +203,7 @@ impl Site {
         if let Some(point) = crash_at {
             command.env("GRISTMILL_CRASH_AT", point);
         }
+        command.envs(variables.iter().copied());
         Host { child: command.spawn().unwrap(), address: format!("127.0.0.1:{port}"), log }
     }
 
@@ -285,6 +306,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to stderr, its end.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
