@@ -5,6 +5,7 @@ mod dead_letter;
 mod demo;
 mod ingest;
 mod mail;
+mod module;
 mod pipeline;
 mod run;
 mod show;
@@ -34,6 +35,9 @@ enum Command {
     Demo(demo::Arguments),
     /// Checks a pipeline spec and its modules, and prints the guarantee of each kind of effect
     Check(check::Arguments),
+    /// Looks after modules
+    #[command(subcommand)]
+    Module(module::Command),
     /// Looks after pipelines
     #[command(subcommand)]
     Pipeline(pipeline::Command),
@@ -77,6 +81,7 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::Run(arguments) => run::run(&settings, arguments).await,
         Command::Demo(arguments) => demo::run(settings, arguments).await,
         Command::Check(arguments) => check::run(&settings, &arguments).await,
+        Command::Module(command) => module::run(&settings, command).await,
         Command::Pipeline(command) => pipeline::run(&settings, command).await,
         Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
         Command::Mail(command) => mail::run(&settings, command).await,

@@ -18,6 +18,8 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// Live instances of all stages of all lanes at once. Address space, not memory: 4 GiB are reserved for each.
 const INSTANCES_MAX: u32 = 1_000;
+/// The same for [`Engine::metered`], in which modules are only tried.
+const METERED_INSTANCES_MAX: u32 = 32;
 
 /// Core instances, memories and tables that one component may need: Python's guests need 14 core instances
 /// (measured), JavaScript's and Go's fewer.
@@ -41,12 +43,10 @@ impl Engine {
     /// # Errors
     /// What the platform refuses: usually too little address space (`ulimit -v`).
     pub fn new(cache: Option<&Path>) -> anyhow::Result<Self> {
-        let engine = wasmtime::Engine::new(&config())?;
-        let linker = Arc::new(linker(&engine, false)?);
-        let wasi_linker = Arc::new(self::linker(&engine, true)?);
+        let engine = Self::of(&config(INSTANCES_MAX), cache)?;
         // The clock lives as long as anything that was made by this engine: a guest whose clock stands still is never
         // stopped.
-        let clock = engine.weak();
+        let clock = engine.engine.weak();
         std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
             while let Some(engine) = clock.upgrade() {
                 engine.increment_epoch();
@@ -54,17 +54,34 @@ impl Engine {
                 std::thread::sleep(EPOCH_TICK);
             }
         })?;
+        Ok(engine)
+    }
+
+    /// An engine that counts fuel, in which modules are tried: the same limits, but no clock, so that what a call
+    /// costs and does is the same on every machine. Calls end when their fuel does.
+    ///
+    /// # Errors
+    /// As for [`Engine::new`].
+    pub fn metered(cache: Option<&Path>) -> anyhow::Result<Self> {
+        let mut config = config(METERED_INSTANCES_MAX);
+        Self::of(config.epoch_interruption(false).consume_fuel(true), cache)
+    }
+
+    fn of(config: &Config, cache: Option<&Path>) -> anyhow::Result<Self> {
+        let engine = wasmtime::Engine::new(config)?;
+        let linker = Arc::new(linker(&engine, false)?);
+        let wasi_linker = Arc::new(self::linker(&engine, true)?);
         let cache = cache.and_then(Cache::open);
         Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), cache })
     }
 }
 
-fn config() -> Config {
+fn config(instances_max: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * 4)
-        .total_memories(INSTANCES_MAX)
-        .total_tables(INSTANCES_MAX * 2)
+    pool.total_component_instances(instances_max)
+        .total_core_instances(instances_max * 4)
+        .total_memories(instances_max)
+        .total_tables(instances_max * 2)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(4)
         .max_tables_per_component(8)

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
+/// How an error of [`Instance::configured`] begins if the guest itself refused its configuration.
+pub(super) const REFUSED: &str = "its configuration is refused: ";
+
 /// A stage's place in a running pipeline: what its instances are made from.
 #[derive(Clone)]
 pub struct Stage {
@@ -65,6 +68,27 @@ impl Stage {
         Ok(stage)
     }
 
+    /// A module in no pipeline.
+    pub(super) fn alone(
+        module: Module,
+        place: &str,
+        config: &str,
+        limits: &Limits,
+        lookups: Arc<dyn Lookups>,
+    ) -> Self {
+        Stage {
+            name: Arc::from(place),
+            config: Arc::from(config),
+            plan: Arc::default(),
+            place: Arc::from(place),
+            limits: *limits,
+            lookups: Some(lookups),
+            module,
+            #[cfg(feature = "native-stages")]
+            native: None,
+        }
+    }
+
     fn refuse(&self, message: String) -> Error {
         Error::Stage { stage: self.name.to_string(), module: self.module.name.clone(), message }
     }
@@ -72,7 +96,7 @@ impl Stage {
 
 /// A configured guest, ready for batches. After a [`Fault`] other than [`Fault::GaveUp`] it must be dropped.
 pub struct Instance {
-    store: Store<GuestState>,
+    pub(super) store: Store<GuestState>,
     bindings: EnrichingTransform,
 }
 
@@ -87,7 +111,7 @@ impl Instance {
         Ok(instance)
     }
 
-    fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
+    pub(super) fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
         let limits = &stage.limits;
         let state =
             GuestState::new(stage.place.clone(), limits.guest_memory_bytes_max, stage.lookups.clone());
@@ -95,6 +119,8 @@ impl Instance {
         store.limiter(|state| &mut state.limits);
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
+        // Of a metered engine; any other refuses it, and needs none.
+        let _ = store.set_fuel(super::trial::fuel_max(limits));
         let time = Duration::from_millis(limits.guest_time_ms_max);
         store.epoch_deadline_callback(|store| {
             let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
@@ -113,7 +139,7 @@ impl Instance {
             .gristmill_transform_transformer()
             .call_configure(&mut instance.store, &stage.config)
             .map_err(|error| format!("configuring it failed: {}", describe(&error)))?
-            .map_err(|message| format!("its configuration is refused: {}", bounded(&message)))?;
+            .map_err(|message| format!("{REFUSED}{}", bounded(&message)))?;
         Ok((instance, plan))
     }
 

@@ -2,6 +2,7 @@
 //! `lookup`.
 
 use super::bindings::gristmill::transform::{hashing, log, lookup, types};
+use super::memory::GuestMemory;
 use super::wasi::Wasi;
 use crate::lookup::{Answers, Lookups};
 use md5::{Digest, Md5};
@@ -9,14 +10,14 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::{StoreLimits, StoreLimitsBuilder, bail};
+use wasmtime::bail;
 
 /// The longest line that a guest may log, bytes; the rest of it is cut off.
 const LINE_BYTES_MAX: usize = 2_000;
 
 /// The host's side of one guest instance.
 pub struct GuestState {
-    pub(super) limits: StoreLimits,
+    pub(super) limits: GuestMemory,
     pub(super) wasi: Option<Box<Wasi>>,
     /// Pipeline and stage, for the operator who reads the guest's lines.
     place: Arc<str>,
@@ -37,7 +38,7 @@ impl GuestState {
     pub(super) fn new(place: Arc<str>, memory_bytes_max: u64, lookups: Option<Arc<dyn Lookups>>) -> Self {
         let memory = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
         GuestState {
-            limits: StoreLimitsBuilder::new().memory_size(memory).build(),
+            limits: GuestMemory::new(memory),
             wasi: None,
             place,
             lookups,
