@@ -35,7 +35,10 @@ impl Transform for Module {
         if name.is_empty() {
             return Err(Failure::reject("no-name", "a person has a name").at("/name"));
         }
-        out.row(&PersonRow { id: person.id, name });
+        out.row(&PersonRow {
+            id: person.id,
+            name,
+        });
         Ok(())
     }
 }
