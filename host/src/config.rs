@@ -163,10 +163,23 @@ impl Settings {
     /// What the platform refuses.
     pub fn open_engine(&self) -> anyhow::Result<Engine> {
         let engine = Engine::new(Some(&self.cache_folder())).context("the sandbox cannot be set up")?;
-        Ok(match &self.compiler {
+        Ok(self.compiling(engine))
+    }
+
+    /// A sandbox that counts fuel.
+    ///
+    /// # Errors
+    /// What the platform refuses.
+    pub fn open_meter(&self) -> anyhow::Result<Engine> {
+        let engine = Engine::metered(Some(&self.cache_folder())).context("the sandbox cannot be set up")?;
+        Ok(self.compiling(engine))
+    }
+
+    fn compiling(&self, engine: Engine) -> Engine {
+        match &self.compiler {
             Some(program) => engine.compiling_with(program, CompileLimits::default()),
             None => engine,
-        })
+        }
     }
 
     /// Which modules this host takes.

@@ -121,6 +121,7 @@ impl Host {
         let registry = Arc::new(Registry {
             store: store.clone(),
             engine: engine.clone(),
+            meter: settings.open_meter()?,
             policy: settings.policy()?,
             pipelines: sites.iter().map(Known::of).collect(),
             wake: wake.clone(),

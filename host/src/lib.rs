@@ -3,8 +3,9 @@
 //!
 //! Modules in the order in which data meets them: [`spec`] (what a pipeline's author writes), [`record`] (the
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
-//! [`publish`] (what goes out).
+//! [`publish`] (what goes out). Beside them, [`cases`]: a module's own tests.
 
+pub mod cases;
 pub mod catalog;
 pub mod cli;
 pub mod config;

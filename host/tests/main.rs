@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 // The pure parts of the fault harness, which has no tests of libtest's kind of its own.
+mod cases;
 #[allow(dead_code, reason = "what else is in them is used by tests/chaos")]
 #[path = "chaos/pure.rs"]
 mod chaos;

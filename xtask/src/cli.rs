@@ -11,8 +11,8 @@ usage: cargo xtask COMMAND
   demo [--serve] [--json]
                               builds everything and runs examples/city-orders on the embedded set, with no
                               server; --serve keeps the host up, --json prints one object
-  test [FILTER]               everything that must hold: format, licenses, lints, docs, guests, and all tests
-                              against real servers; with FILTER only the tests whose names contain it
+  test [FILTER]               everything that must hold: format, licenses, lints, docs, guests and their cases, and
+                              all tests against real servers; with FILTER only the tests whose names contain it
   chaos [OPTIONS]             the fault harness: hosts and servers killed, stopped and cut off by a schedule, and
                               what comes out compared with a model. [--seed N] [--faults N] [--from K]
                               [--set real|embedded|both] [--only KIND,…] [--seconds-max N] [--session-ms N]

@@ -1,5 +1,7 @@
 //! Everything that must hold, cheapest first, stopping at the first thing that does not. CI is this command.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 
 use crate::progress::Steps;
@@ -29,9 +31,10 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         check_sources(steps)?;
     }
-    steps.run("guests", guests::build_all)?;
+    let modules = steps.run("guests", guests::build_all)?;
     if filter.is_none() {
         steps.run("clippy for wasm", guests::lint)?;
+        steps.run("cases of guests", || cases(&modules))?;
     }
     let folder = Folder::open(None)?;
     let running = steps.run("services up", || services::up(&folder))?;
@@ -56,6 +59,21 @@ fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()
     steps.run("tests of guests, models and xtask", || cargo_test(&others, filter, running))?;
     let host = ["--package", HOST, "--features", FEATURES];
     steps.run("tests of the host", || cargo_test(&host, filter, running))
+}
+
+/// The guests' own test cases, in the sandbox, by the host that the tests of the host are built with.
+fn cases(modules: &[guests::Module]) -> Result<()> {
+    workspace::run(workspace::cargo().args(["build", "--package", HOST, "--features", FEATURES]))?;
+    let host = workspace::target_folder()?.join("debug").join(HOST);
+    for module in modules {
+        let cases = workspace::root().join("guests").join(module.name).join("cases");
+        if cases.is_dir() {
+            let mut test = Command::new(&host);
+            test.args(["module", "test"]).arg(&module.path).arg("--cases").arg(&cases);
+            workspace::run(&mut test)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_sources(steps: &mut Steps) -> Result<()> {

@@ -8,7 +8,9 @@ use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, parse_macro_input};
 /// Makes a struct a row of a table. Each field is a column of the same name, unless it says
 /// `#[row(column = "…")]`; its type says the column's kind, `Option` that it may be NULL.
 ///
-/// ```ignore
+/// ```
+/// use gristmill_sdk::{Kind, Row};
+///
 /// #[derive(Row)]
 /// #[row(table = "orders")]
 /// struct Order<'a> {
@@ -17,6 +19,11 @@ use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, parse_macro_input};
 ///     #[row(column = "type")]
 ///     kind: Option<&'a str>,
 /// }
+///
+/// assert_eq!(Order::TABLE, "orders");
+/// let columns: Vec<_> = Order::COLUMNS.iter().map(|c| (&*c.name, c.kind, c.nullable)).collect();
+/// let text = Kind::Text;
+/// assert_eq!(columns, [("order_id", Kind::Int, false), ("name", text, false), ("type", text, true)]);
 /// ```
 #[proc_macro_derive(Row, attributes(row))]
 pub fn derive_row(input: TokenStream) -> TokenStream {

@@ -2,6 +2,110 @@
 //!
 //! The pieces, in the order in which a batch meets them: [`Record`] is read, [`Out`] takes effects, [`Failure`]
 //! refuses a record. Behind them, columns and their ends; see `wit/` for the contract itself.
+//!
+//! # A transform with a configuration
+//!
+//! What is configured is a type of your own, read by serde: an error in it is told to the pipeline's author with a JSON
+//! pointer. Here it names the table, so that the row is of no type but is written cell by cell. Of a bad record all
+//! faults are gathered; a good one may become a mail, and goes on to the next stage.
+//!
+//! ```
+//! use gristmill_sdk::{
+//!     Column, Failure, Faults, Kind, Mail, Out, Plan, Record, Table, Timestamp, Transform,
+//! };
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Config {
+//!     table: String,
+//!     /// Above this, in degrees, somebody is told.
+//!     alarm_at: f64,
+//!     tell: Option<String>,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Reading {
+//!     sensor: String,
+//!     degrees: f64,
+//! }
+//!
+//! struct Readings {
+//!     table: Table,
+//!     alarm_at: f64,
+//!     tell: Option<String>,
+//! }
+//!
+//! impl Transform for Readings {
+//!     const ABOUT: &'static str = "Stores readings, and tells of those that are too high.";
+//!     type Config = Config;
+//!
+//!     fn config_schema() -> Option<&'static str> {
+//!         Some(r#"{"type": "object", "required": ["table", "alarm_at"]}"#)
+//!     }
+//!
+//!     fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
+//!         if !config.alarm_at.is_finite() {
+//!             return Err("/alarm_at: a temperature".to_owned());
+//!         }
+//!         let table = plan.define_table(
+//!             config.table,
+//!             vec![
+//!                 Column::fixed("sensor", Kind::Text, false),
+//!                 Column::fixed("at", Kind::Timestamp, false),
+//!                 Column::fixed("degrees", Kind::Float, false),
+//!             ],
+//!         );
+//!         plan.forwards();
+//!         if config.tell.is_some() {
+//!             plan.mails();
+//!         }
+//!         Ok(Self { table, alarm_at: config.alarm_at, tell: config.tell })
+//!     }
+//!
+//!     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
+//!         let reading: Reading = record.json()?;
+//!         let mut faults = Faults::default();
+//!         if reading.sensor.is_empty() {
+//!             faults.add(Failure::reject("no-sensor", "a sensor has a name").at("/sensor"));
+//!         }
+//!         if reading.degrees < -273.15 {
+//!             faults.add(Failure::reject("too-cold", "below absolute zero").at("/degrees"));
+//!         }
+//!         faults.check()?;
+//!         // There is no clock: times come from the record, so that a repetition gives the same.
+//!         let at = Timestamp(record.timestamp_ms() * 1_000);
+//!         if let Some(mut row) = out.begin_row(self.table) {
+//!             row.cell(&reading.sensor);
+//!             row.cell(&at);
+//!             row.cell(&reading.degrees);
+//!         }
+//!         if let Some(address) = self.tell.as_ref().filter(|_| reading.degrees > self.alarm_at) {
+//!             out.mail(Mail::new(address, format!("{} is hot", reading.sensor), "Look at it."));
+//!         }
+//!         out.forward();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! gristmill_sdk::export!(Readings);
+//!
+//! # fn main() -> Result<(), String> {
+//! use gristmill_sdk::testing::{TestRecord, refused_config, run};
+//! let config = r#"{"table": "readings", "alarm_at": 80, "tell": "ada@mail.example"}"#;
+//! let records = [
+//!     TestRecord::text(r#"{"sensor": "boiler", "degrees": 91.5}"#).timestamp_ms(1_000),
+//!     TestRecord::text(r#"{"sensor": "", "degrees": -300}"#),
+//! ];
+//! let caused = run::<Readings>(config, &records)?;
+//! assert_eq!(caused[0].rows[0].columns["at"], "1970-01-01T00:00:01Z");
+//! assert_eq!(caused[0].mails[0].subject, "boiler is hot");
+//! assert_eq!(caused[0].messages[0].output, "next");
+//! assert_eq!(caused[1].failures.len(), 2);
+//! assert!(refused_config::<Readings>("{}").is_some_and(|error| error.contains("missing field")));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod base64;
 pub mod bindings;
@@ -73,6 +177,8 @@ pub trait Transform: Sized {
 
 /// Makes a transform what the component exports: `export!(Type)`, or `export!(Type, lookups)` for one
 /// whose plan declares lookups. (Without them the component does not import `lookup` at all.)
+///
+/// Once in a crate, at its top; natively it exports nothing.
 #[macro_export]
 macro_rules! export {
     ($transform:ty) => {

@@ -152,8 +152,31 @@ impl Out<'_, '_> {
     /// A message to an output that the plan declares. It carries the record's own value unless it is given
     /// another.
     ///
-    /// ```ignore
-    /// out.send(self.city).topic(city).key_display(order.order_id).header("city", city);
+    /// ```
+    /// use gristmill_sdk::{Config, Failure, Out, Output, Plan, Record, Transform};
+    ///
+    /// /// Each record goes to the topic of its key, as it is.
+    /// struct ByKey(Output);
+    ///
+    /// impl Transform for ByKey {
+    ///     const ABOUT: &'static str = "Each record goes to the topic of its key.";
+    ///     type Config = Config;
+    ///
+    ///     fn configure(_: Config, plan: &mut Plan) -> Result<Self, String> {
+    ///         Ok(Self(plan.dynamic_output("by-key")))
+    ///     }
+    ///
+    ///     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
+    ///         let key = record.key().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or("others");
+    ///         out.send(self.0).topic(key).key_display(record.offset()).header("by", "key");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # use gristmill_sdk::testing::{TestRecord, run};
+    /// let caused = run::<ByKey>("{}", &[TestRecord::text("as it is").key("rome")])?;
+    /// assert_eq!(caused[0].messages[0].topic.as_deref(), Some("rome"));
+    /// # Ok::<(), String>(())
     /// ```
     pub fn send(&mut self, output: Output) -> Message<'_> {
         let gathered = &mut *self.gathered;

@@ -1,14 +1,38 @@
 //! Runs a transform natively, on records given as texts, and shows what each record causes.
 //!
-//! ```ignore
-//! let outcome = testing::run::<Orders>("{}", &[TestRecord::text(r#"{"order_id": 1}"#)])?;
-//! assert_eq!(outcome[0].rows[0].columns["order_id"], json!(1));
 //! ```
+//! use gristmill_sdk::testing::{TestRecord, run};
+//! use gristmill_sdk::{Config, Failure, Out, Output, Plan, Record, Transform};
+//!
+//! /// Gives records with a key to `out`, and refuses the others.
+//! struct Keyed(Output);
+//!
+//! impl Transform for Keyed {
+//!     const ABOUT: &'static str = "Gives records with a key to `out`.";
+//!     type Config = Config;
+//!
+//!     fn configure(_: Config, plan: &mut Plan) -> Result<Self, String> {
+//!         Ok(Self(plan.output("out")))
+//!     }
+//!
+//!     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
+//!         let key = record.key().ok_or_else(|| Failure::reject("no-key", "it needs a key"))?;
+//!         out.send(self.0).key(key);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let records = [TestRecord::text("a").key("k"), TestRecord::tombstone()];
+//! let caused = run::<Keyed>("{}", &records)?;
+//! assert_eq!(caused[0].messages[0].key.as_deref(), Some("k"));
+//! assert_eq!(caused[1].failures[0].code, "no-key");
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! Cases in files run in the sandbox instead: `gristmill module test`, `docs/cases.md`.
 
-mod case;
 mod effects;
 
-pub use case::{Case, run_cases};
 pub use effects::{Caused, Fault, Mail, Message, Row, Sent};
 
 use crate::bindings::gristmill::transform::types::{Batch, Blobs, Header};

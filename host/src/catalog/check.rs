@@ -3,9 +3,13 @@
 
 use super::signature::{Bad, TrustedKeys};
 use super::{Version, names};
+use crate::cases::{self, Cases, Subject};
 use crate::spec::Limits;
 use crate::transform::{Engine, Error, Inspection, Module, inspect, transformer};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use wasmparser::{Parser, Payload};
 
@@ -107,6 +111,8 @@ pub struct Checked {
     pub inspection: Inspection,
     /// How long compiling took, milliseconds; little if it was compiled already.
     pub compiled_in_ms: u64,
+    /// What became of its cases, if it came with any.
+    pub cases: Option<cases::Report>,
 }
 
 /// The names, the size, the signature: what costs nothing to look at.
@@ -150,13 +156,22 @@ pub fn outside(upload: &Upload, policy: &Policy) -> Result<Option<String>, Refus
     }
 }
 
-/// Parses, compiles, and asks the module what it is. Takes from a tenth of a second to a minute: not on the path of
+/// The engines that a check needs.
+#[derive(Clone)]
+pub struct Engines {
+    /// As pipelines use it.
+    pub work: Engine,
+    /// Counts fuel.
+    pub meter: Engine,
+}
+
+/// Parses, compiles, asks the module what it is, and runs its cases. Takes from a tenth of a second to a minute: not on the path of
 /// records. Blocking.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn inside(
-    engine: &Engine,
+    engines: &Engines,
     upload: &Upload,
     policy: &Policy,
     signed_by: Option<String>,
@@ -164,11 +179,91 @@ pub fn inside(
 ) -> Result<Checked, Refused> {
     structure(&upload.code, policy)?;
     let start = Instant::now();
-    let module = Module::compile(engine, &upload.name, &upload.code)?;
+    let module = Module::compile(&engines.work, &upload.name, &upload.code)?;
     let compiled_in_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     imports(&module, upload, policy, before)?;
     let inspection = inspect(&module, &policy.limits)?;
-    Ok(Checked { module, signed_by, inspection, compiled_in_ms })
+    let cases = match &upload.cases {
+        Some(bundle) => Some(run_cases(engines, &module, upload, bundle, policy, before)?),
+        None => None,
+    };
+    Ok(Checked { module, signed_by, inspection, compiled_in_ms, cases })
+}
+
+/// Runs the cases that came with a module: all must pass, for not much more fuel than those of the version before.
+fn run_cases(
+    engines: &Engines,
+    module: &Module,
+    upload: &Upload,
+    bundle: &str,
+    policy: &Policy,
+    before: Option<&Version>,
+) -> Result<cases::Report, Refused> {
+    let unreadable = |message: String| Refused::new("cases-unreadable", message);
+    let files: BTreeMap<String, String> = serde_json::from_str(bundle).map_err(|error| {
+        unreadable(format!("the cases are not a JSON object of files in base64: {error}"))
+    })?;
+    let decoded = files.into_iter().map(|(path, text)| match BASE64_STANDARD.decode(text) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(error) => Err(unreadable(format!("{}: not base64: {error}", path.escape_debug()))),
+    });
+    let cases = Cases::from_bundle(decoded.collect::<Result<_, _>>()?)
+        .map_err(|error| unreadable(error.to_string()))?;
+    let metered = Module::compile(&engines.meter, &upload.name, &upload.code);
+    let metered = metered.inspect_err(|_| engines.meter.forget(&module.digest))?;
+    let subject = Subject { module: module.clone(), metered };
+    let report = cases::run(&subject, &cases, &policy.limits);
+    // It is asked for once: nothing of it need stay.
+    engines.meter.forget(&module.digest);
+    if !report.passed() {
+        let (passed, failed, broken) = report.counts();
+        let message = format!(
+            "{} of its {} cases do not pass: `gristmill module test` shows the same\n{}",
+            failed + broken,
+            passed + failed + broken,
+            cases::text(&report)
+        );
+        return Err(Refused {
+            more: json!({ "cases": report.cases }),
+            ..Refused::new("cases-failed", message)
+        });
+    }
+    cheap_enough(&report, upload, policy, before)?;
+    Ok(report)
+}
+
+/// Whether the cases that both versions have cost not much more fuel than before.
+fn cheap_enough(
+    report: &cases::Report,
+    upload: &Upload,
+    policy: &Policy,
+    before: Option<&Version>,
+) -> Result<(), Refused> {
+    let Some(before) = before.filter(|_| !upload.force) else { return Ok(()) };
+    let theirs = before.report.pointer("/cases/cases").and_then(Value::as_array);
+    let theirs = theirs.map(Vec::as_slice).unwrap_or_default();
+    let (mut now, mut then) = (0_u64, 0_u64);
+    for case in &report.cases {
+        let same = theirs.iter().find(|old| {
+            old.get("name").and_then(Value::as_str) == Some(case.name.as_str())
+                && old.get("records").and_then(Value::as_u64) == Some(case.records as u64)
+        });
+        if let Some(fuel) = same.and_then(|old| old.get("fuel")?.as_u64()) {
+            now = now.saturating_add(case.fuel);
+            then = then.saturating_add(fuel);
+        }
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a ratio")]
+    let factor = now as f64 / then.max(1) as f64;
+    if then == 0 || factor <= policy.fuel_factor_max {
+        return Ok(());
+    }
+    let message = format!(
+        "in the cases that both have it takes {factor:.1} times the fuel of {}@{}, and {:.1} times is allowed: make it \
+         cheaper, or push it with --force if that is meant",
+        before.name, before.version, policy.fuel_factor_max
+    );
+    Err(Refused { more: json!({ "fuel": now, "fuel_before": then }), ..Refused::new("too-slow", message) })
 }
 
 /// Whether the bytes are WebAssembly to their end, and no more of it than can be handled.

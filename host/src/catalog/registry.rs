@@ -1,7 +1,7 @@
 //! What is done with modules: pushed, listed, removed, swapped in, taken back. The HTTP interface and the command line
 //! both come here.
 
-use super::check::{self, Checked, Policy, Refused, Upload};
+use super::check::{self, Checked, Engines, Policy, Refused, Upload};
 use super::rollback::{self, Target};
 use super::{Activation, HostReport, Kept, LaneReport, NewActivation, NewVersion, Removed, Version, names};
 use crate::deploy::{self, ALIVE_MS_MAX, Prepare, Site};
@@ -22,6 +22,8 @@ pub struct Registry {
     pub store: Arc<dyn Store>,
     /// Compiles modules.
     pub engine: Engine,
+    /// Counts the fuel of modules' cases.
+    pub meter: Engine,
     /// Which modules are taken.
     pub policy: Policy,
     /// The pipelines that this host knows.
@@ -149,14 +151,15 @@ impl Registry {
         before: Option<Version>,
     ) -> Result<(Version, bool), Error> {
         let start = Instant::now();
-        let (engine, policy) = (self.engine.clone(), self.policy.clone());
+        let engines = Engines { work: self.engine.clone(), meter: self.meter.clone() };
+        let policy = self.policy.clone();
         let check = move || {
-            let checked = check::inside(&engine, &upload, &policy, signed_by, before.as_ref());
+            let checked = check::inside(&engines, &upload, &policy, signed_by, before.as_ref());
             checked.map(|checked| (checked, upload, before))
         };
         let (checked, upload, before) = blocking(check).await??;
         let uses = self.fits(&checked.module).await?;
-        let Checked { module, signed_by, inspection, compiled_in_ms } = checked;
+        let Checked { module, signed_by, inspection, compiled_in_ms, cases } = checked;
         let report = json!({
             "compiled_in_ms": compiled_in_ms,
             "instantiated_in_us": u64::try_from(inspection.instantiated_in.as_micros()).unwrap_or(u64::MAX),
@@ -165,6 +168,7 @@ impl Registry {
                 serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
             }),
             "fits": uses,
+            "cases": cases.map(|report| json!({ "passed": report.counts().0, "cases": report.cases })),
             "checked_against": before.map(|before| before.version),
             "checked_in_ms": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         });

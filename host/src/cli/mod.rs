@@ -63,14 +63,16 @@ enum Command {
         cpu_s_max: u64,
         #[arg(long)]
         memory_bytes_max: u64,
+        #[arg(long)]
+        metered: bool,
     },
 }
 
 /// Parses the arguments, does what they say, and says how it ended.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Command::CompileModule { cpu_s_max, memory_bytes_max } = arguments.command {
-        let code = transform::compile_as_child(&CompileLimits { cpu_s_max, memory_bytes_max });
+    if let Command::CompileModule { cpu_s_max, memory_bytes_max, metered } = arguments.command {
+        let code = transform::compile_as_child(&CompileLimits { cpu_s_max, memory_bytes_max }, metered);
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let quiet = !matches!(arguments.command, Command::Run(_));
@@ -101,8 +103,8 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::Run(arguments) => run::run(&settings, arguments).await,
         Command::Demo(arguments) => demo::run(settings, arguments).await,
         Command::Check(arguments) => check::run(&settings, &arguments).await,
+        Command::Module(command) => module::run(&settings, command).await,
         Command::Pipeline(command) => pipeline::run(&settings, command).await,
-        Command::Module(command) => module::run(command).await,
         Command::Swap(arguments) => swap::swap(arguments).await,
         Command::Rollback(arguments) => swap::roll_back(arguments).await,
         Command::CompileModule { .. } => Ok(()),

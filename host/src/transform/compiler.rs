@@ -51,6 +51,7 @@ fn does_not_compile(error: &wasmtime::Error) -> Refusal {
 /// Compiles a module in a child process.
 pub(super) fn compile(
     engine: &Engine,
+    metered: bool,
     program: &Path,
     limits: &CompileLimits,
     bytes: &[u8],
@@ -60,6 +61,7 @@ pub(super) fn compile(
     let mut child = Command::new(program)
         .args(["compile-module", "--cpu-s-max", &limits.cpu_s_max.to_string()])
         .args(["--memory-bytes-max", &limits.memory_bytes_max.to_string()])
+        .args(metered.then_some("--metered"))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -141,7 +143,7 @@ fn load(engine: &Engine, compiled: &[u8]) -> Result<Component, Refusal> {
 }
 
 /// The child's side: bounds itself, reads a module, writes compiled code. Answers the exit code.
-pub fn compile_as_child(limits: &CompileLimits) -> i32 {
+pub fn compile_as_child(limits: &CompileLimits, metered: bool) -> i32 {
     let bounded = |resource, max: u64| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
     let bound = bounded(Resource::Cpu, limits.cpu_s_max)
         .and_then(|()| bounded(Resource::Data, limits.memory_bytes_max))
@@ -156,7 +158,7 @@ pub fn compile_as_child(limits: &CompileLimits) -> i32 {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map_err(own)?;
         let component = componentized(&bytes).map_err(refused)?;
-        let engine = Engine::new(&engine::config()).map_err(|error| (1, format!("{error:#}")))?;
+        let engine = Engine::new(&engine::config(metered)).map_err(|error| (1, format!("{error:#}")))?;
         let compiled = engine.precompile_component(&component);
         let compiled = compiled.map_err(|error| refused(does_not_compile(&error)))?;
         std::io::stdout().lock().write_all(&compiled).map_err(own)

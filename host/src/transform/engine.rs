@@ -19,6 +19,8 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// Live instances of all stages of all lanes at once. Address space, not memory: 4 GiB are reserved for each.
 const INSTANCES_MAX: u32 = 1_000;
+/// The same for [`Engine::metered`], in which modules are only tried.
+const METERED_INSTANCES_MAX: u32 = 32;
 
 /// Core instances, memories and tables that one component may need: Python's guests need 14 core instances
 /// (measured), JavaScript's and Go's fewer.
@@ -28,6 +30,8 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 #[derive(Clone)]
 pub struct Engine {
     pub(super) engine: wasmtime::Engine,
+    /// Whether it counts fuel.
+    metered: bool,
     pub(super) linker: Arc<Linker<GuestState>>,
     pub(super) wasi_linker: Arc<Linker<GuestState>>,
     /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
@@ -44,12 +48,10 @@ impl Engine {
     /// # Errors
     /// What the platform refuses: usually too little address space (`ulimit -v`).
     pub fn new(cache: Option<&Path>) -> anyhow::Result<Self> {
-        let engine = wasmtime::Engine::new(&config())?;
-        let linker = Arc::new(linker(&engine, false)?);
-        let wasi_linker = Arc::new(self::linker(&engine, true)?);
+        let engine = Self::of(false, cache)?;
         // The clock lives as long as anything that was made by this engine: a guest whose clock stands still is never
         // stopped.
-        let clock = engine.weak();
+        let clock = engine.engine.weak();
         std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
             while let Some(engine) = clock.upgrade() {
                 engine.increment_epoch();
@@ -57,8 +59,24 @@ impl Engine {
                 std::thread::sleep(EPOCH_TICK);
             }
         })?;
+        Ok(engine)
+    }
+
+    /// An engine that counts fuel, in which modules are tried: the same limits, but no clock, so that what a call
+    /// costs and does is the same on every machine. Calls end when their fuel does.
+    ///
+    /// # Errors
+    /// As for [`Engine::new`].
+    pub fn metered(cache: Option<&Path>) -> anyhow::Result<Self> {
+        Self::of(true, cache)
+    }
+
+    fn of(metered: bool, cache: Option<&Path>) -> anyhow::Result<Self> {
+        let engine = wasmtime::Engine::new(&config(metered))?;
+        let linker = Arc::new(linker(&engine, false)?);
+        let wasi_linker = Arc::new(self::linker(&engine, true)?);
         let cache = cache.and_then(Cache::open);
-        Ok(Engine { engine, linker, wasi_linker, compiled: Arc::default(), cache, compiler: None })
+        Ok(Engine { engine, metered, linker, wasi_linker, compiled: Arc::default(), cache, compiler: None })
     }
 
     /// Compiles modules from now on in a process of its own, `program compile-module`: whatever a module does to the
@@ -73,7 +91,7 @@ impl Engine {
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component, Refusal> {
         match &self.compiler {
             None => compiler::compile_here(&self.engine, bytes),
-            Some((program, limits)) => compiler::compile(&self.engine, program, limits, bytes),
+            Some((program, limits)) => compiler::compile(&self.engine, self.metered, program, limits, bytes),
         }
     }
 
@@ -92,12 +110,14 @@ impl Engine {
     }
 }
 
-pub(super) fn config() -> Config {
+/// How an engine for pipelines is set up, or one that counts fuel.
+pub(super) fn config(metered: bool) -> Config {
+    let instances_max = if metered { METERED_INSTANCES_MAX } else { INSTANCES_MAX };
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(INSTANCES_MAX)
-        .total_core_instances(INSTANCES_MAX * 4)
-        .total_memories(INSTANCES_MAX)
-        .total_tables(INSTANCES_MAX * 2)
+    pool.total_component_instances(instances_max)
+        .total_core_instances(instances_max * 4)
+        .total_memories(instances_max)
+        .total_tables(instances_max * 2)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(4)
         .max_tables_per_component(8)
@@ -112,7 +132,8 @@ pub(super) fn config() -> Config {
     config
         .wasm_component_model(true)
         .concurrency_support(false)
-        .epoch_interruption(true)
+        .epoch_interruption(!metered)
+        .consume_fuel(metered)
         .max_wasm_stack(1 << 20)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     #[cfg(feature = "perf-map")]

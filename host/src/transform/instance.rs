@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
+/// How an error of [`Instance::configured`] begins if the guest itself refused its configuration.
+pub(super) const REFUSED: &str = "its configuration is refused: ";
+
 /// A stage's place in a running pipeline: what its instances are made from.
 #[derive(Clone)]
 pub struct Stage {
@@ -117,6 +120,29 @@ impl Stage {
         spare.map_or_else(|| Instance::new(self), Ok)
     }
 
+    /// A module in no pipeline.
+    pub(super) fn alone(
+        module: Module,
+        place: &str,
+        config: &str,
+        limits: &Limits,
+        lookups: Arc<dyn Lookups>,
+    ) -> Self {
+        Stage {
+            name: Arc::from(place),
+            config: Arc::from(config),
+            plan: Arc::default(),
+            activation: 0,
+            spare: Arc::default(),
+            place: Arc::from(place),
+            limits: *limits,
+            lookups: Some(lookups),
+            module,
+            #[cfg(feature = "native-stages")]
+            native: None,
+        }
+    }
+
     fn refuse(&self, message: String) -> Error {
         Error::Stage { stage: self.name.to_string(), module: self.module.name.clone(), message }
     }
@@ -124,7 +150,7 @@ impl Stage {
 
 /// A configured guest, ready for batches. After a [`Fault`] other than [`Fault::GaveUp`] it must be dropped.
 pub struct Instance {
-    store: Store<GuestState>,
+    pub(super) store: Store<GuestState>,
     bindings: EnrichingTransform,
 }
 
@@ -144,13 +170,13 @@ impl Instance {
         self
     }
 
-    fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
+    pub(super) fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
         let mut instance = Self::bare(&stage.module, &stage.place, &stage.limits, stage.lookups.clone())
             .map_err(|failed| failed.message("making an instance of it"))?;
         let plan = instance
             .configure(&stage.config, &stage.limits)
             .map_err(|failed| failed.message("its `configure`"))?
-            .map_err(|message| format!("its configuration is refused: {message}"))?;
+            .map_err(|message| format!("{REFUSED}{message}"))?;
         Ok((instance, plan))
     }
 
@@ -166,6 +192,8 @@ impl Instance {
         store.limiter(|state| &mut state.limits);
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
+        // Of a metered engine; any other refuses it, and needs none.
+        let _ = store.set_fuel(super::trial::fuel_max(limits));
         let time = Duration::from_millis(limits.guest_time_ms_max);
         store.epoch_deadline_callback(|store| {
             let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
@@ -203,7 +231,7 @@ impl Instance {
 
     /// The guest's linear memory now, bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.store.data().limits.memory_bytes as u64
+        self.store.data().limits.bytes()
     }
 
     /// Calls the guest with a batch and checks what comes back. `time` is the processor time that it may take.

@@ -6,6 +6,8 @@
 //! [`Chain`] takes a batch through a pipeline's stages. Nothing that a guest does gets out of here unchecked
 //! ([`check`]), and nothing that it does loses or doubles a record ([`bisect`]): a batch that traps, exceeds a
 //! limit or comes back as garbage is cut in halves until the record that does it stands alone.
+//!
+//! [`Trial`] is a module outside of any pipeline, in the same sandbox: what its own test cases run in.
 
 mod bindings;
 mod bisect;
@@ -20,18 +22,22 @@ mod error;
 pub mod fuzzing;
 mod inspect;
 mod instance;
+mod memory;
 mod module;
 #[cfg(feature = "native-stages")]
 pub mod native;
 mod plan;
 mod state;
+mod trial;
 mod wasi;
 
 pub use chain::{Chain, Pipeline};
+pub use check::Checked;
 pub use compiler::{CompileLimits, compile_as_child};
 pub use engine::Engine;
 pub use error::{Error, Fault};
 pub use inspect::{Inspection, inspect};
 pub use instance::{Instance, Stage};
 pub use module::{Module, Refusal, transformer};
-pub use plan::{Plan, TablePlan};
+pub use plan::{ColumnShape, Kind, Plan, Shape, TablePlan, TableShape};
+pub use trial::{Cost, Trial, Unready};

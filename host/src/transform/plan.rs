@@ -32,6 +32,37 @@ pub struct TablePlan {
     pub width: usize,
 }
 
+/// Tables, outputs and lookups as a guest's plan names them, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Its tables: the place of each is that in [`TablePlan::table`].
+    pub tables: Vec<TableShape>,
+    /// Its outputs, `next` aside: the place of each is that in [`Plan::outputs`].
+    pub outputs: Vec<String>,
+    /// The lookups that it may ask.
+    pub lookups: Vec<String>,
+}
+
+/// A table as a guest's plan names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableShape {
+    /// The table's name.
+    pub name: String,
+    /// Its columns, in the plan's order.
+    pub columns: Vec<ColumnShape>,
+}
+
+/// A column as a guest's plan names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnShape {
+    /// The column's name.
+    pub name: String,
+    /// The kind of its values.
+    pub kind: Kind,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+}
+
 /// The kind of a column's values, as the contract names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -58,6 +89,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind that a guest announces, whatever the column is in a database.
+    fn announced(kind: wit::Kind) -> Self {
+        match kind {
+            wit::Kind::Text => Kind::Text,
+            wit::Kind::Int => Kind::Int,
+            wit::Kind::Float => Kind::Float,
+            wit::Kind::Boolean => Kind::Boolean,
+            wit::Kind::Bytes => Kind::Bytes,
+            wit::Kind::Fixed => Kind::Fixed(None),
+            wit::Kind::Timestamp => Kind::Timestamp,
+            wit::Kind::Date => Kind::Date,
+            wit::Kind::Decimal => Kind::Decimal,
+            wit::Kind::Json => Kind::Json,
+        }
+    }
+
     /// The kind that a guest announces, as the column's type takes it; `None` if the two do not go together.
     fn fitting(kind: wit::Kind, ty: ColumnType) -> Option<Self> {
         use ColumnType as T;
@@ -160,4 +207,38 @@ fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) 
         }
     }
     Some(TablePlan { table: place, columns, width: table.columns.len() })
+}
+
+/// The plan of a guest that is in no pipeline: whatever it announces is there. The error says what contradicts
+/// itself.
+pub(super) fn by_itself(plan: &wit::Plan) -> Result<(Plan, Shape), String> {
+    let mut own = Plan { mails: plan.mails, lookups: plan.lookups.clone(), ..Plan::default() };
+    let mut shape = Shape { lookups: plan.lookups.clone(), ..Shape::default() };
+    for table in &plan.tables {
+        let (mut columns, mut shapes) = (HashMap::new(), Vec::new());
+        for (place, column) in table.columns.iter().enumerate() {
+            let kind = Kind::announced(column.kind);
+            if columns.insert(column.name.clone(), (place, kind)).is_some() {
+                return Err(format!("its plan names column `{}.{}` twice", table.name, column.name));
+            }
+            shapes.push(ColumnShape { name: column.name.clone(), kind, nullable: column.nullable });
+        }
+        let planned = TablePlan { table: shape.tables.len(), width: columns.len(), columns };
+        if own.tables.insert(table.name.clone(), planned).is_some() {
+            return Err(format!("its plan names table `{}` twice", table.name));
+        }
+        shape.tables.push(TableShape { name: table.name.clone(), columns: shapes });
+    }
+    for output in &plan.outputs {
+        if output.name == NEXT {
+            own.next = true;
+        } else {
+            let place = shape.outputs.len();
+            if own.outputs.insert(output.name.clone(), (place, output.dynamic)).is_some() {
+                return Err(format!("its plan names output `{}` twice", output.name));
+            }
+            shape.outputs.push(output.name.clone());
+        }
+    }
+    Ok((own, shape))
 }

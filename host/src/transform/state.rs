@@ -2,6 +2,7 @@
 //! `lookup`.
 
 use super::bindings::gristmill::transform::{hashing, log, lookup, types};
+use super::memory::GuestMemory;
 use super::wasi::Wasi;
 use crate::lookup::{Answers, Lookups};
 use md5::{Digest, Md5};
@@ -9,14 +10,14 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::{ResourceLimiter, bail};
+use wasmtime::bail;
 
 /// The longest line that a guest may log, bytes; the rest of it is cut off.
 const LINE_BYTES_MAX: usize = 2_000;
 
 /// The host's side of one guest instance.
 pub struct GuestState {
-    pub(super) limits: Bounds,
+    pub(super) limits: GuestMemory,
     pub(super) wasi: Option<Box<Wasi>>,
     /// Pipeline and stage, for the operator who reads the guest's lines.
     place: Arc<str>,
@@ -33,48 +34,11 @@ pub struct GuestState {
     pub(super) unavailable: Option<String>,
 }
 
-/// The bounds of an instance's memory, and how near it came to them.
-pub(super) struct Bounds {
-    memory_bytes_max: usize,
-    /// The largest that its linear memories were, bytes: they never shrink.
-    pub(super) memory_bytes: usize,
-    /// Whether it asked for more than it may have, in the call that runs.
-    pub(super) refused: bool,
-}
-
-impl ResourceLimiter for Bounds {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // A component may have several memories: together they count.
-        let wanted = self.memory_bytes + desired.saturating_sub(current);
-        if wanted > self.memory_bytes_max {
-            self.refused = true;
-            return Ok(false);
-        }
-        self.memory_bytes = wanted;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        _desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // The pool's own bound holds.
-        Ok(true)
-    }
-}
-
 impl GuestState {
     pub(super) fn new(place: Arc<str>, memory_bytes_max: u64, lookups: Option<Arc<dyn Lookups>>) -> Self {
         let memory = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
         GuestState {
-            limits: Bounds { memory_bytes_max: memory, memory_bytes: 0, refused: false },
+            limits: GuestMemory::new(memory),
             wasi: None,
             place,
             lookups,

@@ -52,6 +52,7 @@ pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
     Arc::new(Registry {
         store,
         engine: crate::sandbox::engine(),
+        meter: crate::sandbox::meter(),
         policy: Policy::default(),
         pipelines: Vec::new(),
         wake: Arc::default(),

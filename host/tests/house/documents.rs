@@ -30,7 +30,7 @@ fn typed(command: &str) -> Vec<String> {
 
 #[test]
 fn every_command_that_a_document_names_is_understood() {
-    let documents = ["README.md", "ARCHITECTURE.md", "docs/operations.md", "docs/spec.md"];
+    let documents = ["README.md", "ARCHITECTURE.md", "docs/cases.md", "docs/operations.md", "docs/spec.md"];
     let examples = ["examples/city-orders/README.md", "guests/README.md"];
     let mut seen = 0;
     for document in documents.into_iter().chain(examples) {

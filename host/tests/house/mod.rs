@@ -145,6 +145,8 @@ fn operations_names_every_metric_and_no_other() {
 #[test]
 fn the_readmes_pipeline_is_whole() {
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Your pipeline\n").unwrap();
+    let readme = section.split("\n## ").next().unwrap();
     let blocks: Vec<&str> =
         readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     let [spec, route] = blocks[..] else { panic!("{} blocks of TOML", blocks.len()) };

@@ -22,6 +22,12 @@ pub fn engine() -> Engine {
     ENGINE.clone()
 }
 
+/// Counts fuel.
+pub fn meter() -> Engine {
+    static METER: LazyLock<Engine> = LazyLock::new(|| Engine::metered(None).unwrap());
+    METER.clone()
+}
+
 /// The folder of built guests.
 pub fn modules() -> PathBuf {
     std::env::var_os("GRISTMILL_TEST_MODULES")

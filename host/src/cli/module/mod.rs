@@ -1,9 +1,20 @@
-//! `gristmill module …`: modules are written, tested, pushed, looked at, removed.
+//! `gristmill module …`: modules are written, built, tested, pushed, looked at, removed.
 
+mod build;
+mod new;
 mod push;
+mod test;
+
+use crate::config::Settings;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
+    /// Makes the crate of a new module, with tests and a case
+    New(new::Arguments),
+    /// Builds the crate of a module, and says what it imports
+    Build(build::Arguments),
+    /// Runs a module's test cases in the sandbox that pipelines use
+    Test(test::Arguments),
     /// Hands a module to a host, which checks it and keeps it
     Push(push::PushArguments),
     /// Lists the modules of a host
@@ -14,8 +25,11 @@ pub(super) enum Command {
     Remove(push::RemoveArguments),
 }
 
-pub(super) async fn run(command: Command) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Build(arguments) => build::run(settings, arguments).await,
+        Command::Test(arguments) => test::run(settings, arguments).await,
         Command::Push(arguments) => push::push(arguments).await,
         Command::List(arguments) => push::list(arguments).await,
         Command::Show(arguments) => push::show(arguments).await,

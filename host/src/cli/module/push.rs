@@ -1,12 +1,13 @@
 //! `gristmill module push|list|show|remove`: the modules that a host's catalog has.
 
+use crate::cases::Cases;
 use crate::catalog::names;
 use crate::cli::api::{Body, HostArguments, segment};
 use crate::cli::show;
 use anyhow::{Context, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Marks where a form's parts begin; long enough not to stand in a module by chance.
@@ -20,8 +21,7 @@ pub(in crate::cli) struct PushArguments {
     /// The module: a component, or a core module with a component type
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The folder of its cases, which travel with it and must pass; `cases` beside the file's crate, if absent, is not
-    /// looked for
+    /// The folder of its cases, which travel with it and must pass
     #[arg(long, value_name = "FOLDER")]
     cases: Option<PathBuf>,
     /// The file of a detached Ed25519 signature over the module's bytes, raw or in base64
@@ -192,23 +192,9 @@ fn print_report(version: &Value) {
 
 /// A folder of cases as JSON: files by path, in base64.
 fn bundle(folder: &Path) -> anyhow::Result<String> {
-    let mut files = Map::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inside) = folders.pop() {
-        for entry in
-            std::fs::read_dir(&inside).with_context(|| format!("{} cannot be read", inside.display()))?
-        {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            files.insert(name, Value::String(BASE64_STANDARD.encode(bytes)));
-        }
-    }
-    Ok(Value::Object(files).to_string())
+    let files = Cases::read(folder)?.to_bundle();
+    let text = files.into_iter().map(|(path, bytes)| (path, Value::String(BASE64_STANDARD.encode(bytes))));
+    Ok(Value::Object(text.collect()).to_string())
 }
 
 /// A signature's file, raw or in base64.
