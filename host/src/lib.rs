@@ -5,6 +5,7 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out).
 
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod control;

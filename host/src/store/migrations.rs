@@ -20,6 +20,7 @@ const POSTGRES: &[Listed] = listed![
     "0003_create_mails.sql",
     "0004_create_reference.sql",
     "0005_keep_outbox_as_packed.sql",
+    "0007_create_tokens.sql",
 ];
 
 const SQLITE: &[Listed] = listed![
@@ -28,6 +29,7 @@ const SQLITE: &[Listed] = listed![
     "0002_create_dead_letters.sql",
     "0003_create_mails.sql",
     "0004_create_reference.sql",
+    "0007_create_tokens.sql",
     "0100_create_journal.sql",
 ];
 

@@ -20,12 +20,12 @@ impl<E: Engine> SqlStore<E> {
         SqlStore { engine: Arc::new(engine) }
     }
 
-    async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
+    pub(super) async fn reader(&self) -> Result<Box<dyn Sql>, Error> {
         self.engine.reader().await
     }
 
     /// Runs `work` in a transaction, in a task of its own that nobody cancels (sqlx#4385).
-    async fn writing<T: Send + 'static>(
+    pub(super) async fn writing<T: Send + 'static>(
         &self,
         work: impl for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
