@@ -1,6 +1,8 @@
 //! A host: store, log and mail opened, its pipelines at work, its HTTP interface up; and all of it ended in order.
 
 use crate::config::Settings;
+use crate::control::auth::Policy;
+use crate::control::tls::Tls;
 use crate::control::{
     self, AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus,
     Status,
@@ -41,6 +43,8 @@ pub struct Host {
     mail: Arc<dyn crate::mail::Transport>,
     mail_committed: Arc<Notify>,
     relay: RelaySettings,
+    tls: Option<Tls>,
+    open_ingest: bool,
 }
 
 impl Host {
@@ -71,6 +75,7 @@ impl Host {
         specs: Vec<Arc<Spec>>,
         adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
     ) -> anyhow::Result<Self> {
+        let tls = settings.tls()?;
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
@@ -110,7 +115,8 @@ impl Host {
         if let Some(lease_ms) = settings.mail_lease_ms {
             relay.lease_ms = i64::from(lease_ms.max(1));
         }
-        Ok(Host { store, log, pipelines, stop, mail, mail_committed, relay })
+        let open_ingest = settings.open_ingest.unwrap_or(false);
+        Ok(Host { store, log, pipelines, stop, mail, mail_committed, relay, tls, open_ingest })
     }
 
     /// Starts the pipelines and the mail relay.
@@ -144,6 +150,8 @@ impl Host {
             checker: Arc::new(SandboxChecker { pipelines: self.pipelines.clone(), idle: Arc::default() }),
             status: Arc::new(Overview(self.pipelines.clone())),
             limits,
+            // Where it listens is known when it does.
+            policy: Policy { loopback: false, open_ingest: self.open_ingest },
             metrics,
         }
     }
@@ -173,7 +181,30 @@ impl Host {
     /// # Errors
     /// Routes that contradict each other, or the listener.
     pub fn serve(&self, listener: TcpListener, state: AppState) -> JoinHandle<Result<(), control::Error>> {
-        tokio::spawn(control::serve(listener, state, self.stop.clone()))
+        tokio::spawn(control::serve(listener, self.tls.clone(), state, self.stop.clone()))
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Tells, for an address to listen on, what whoever set it so may not have meant.
+    pub fn warn_about_doors(&self, address: std::net::SocketAddr) {
+        if control::auth::is_loopback(address.ip()) {
+            return;
+        }
+        if self.tls.is_none() {
+            tracing::warn!(
+                %address,
+                "the HTTP interface can be reached from other machines and speaks no TLS: tokens and records can be \
+                 read on the way. Set GRISTMILL_TLS_CERT and GRISTMILL_TLS_KEY, or let only something reach it that \
+                 speaks TLS for it"
+            );
+        }
+        if self.open_ingest {
+            tracing::warn!(%address, "GRISTMILL_OPEN_INGEST: whoever reaches this address can send records");
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! - Ingest answers after the log has acknowledged, with the place of every record, or takes nothing.
 //! - Whatever a client sends wrong is a 4xx with a problem (RFC 9457) that says what and where; what goes wrong in
 //!   here is a 5xx that tells nothing but an id.
+//! - Every request passes [`auth`], which decides by method and path whether whoever asks may.
 //! - Everything that comes in is bounded: bytes, records, time ([`IngestLimits`]).
 
 mod admission;
+pub mod auth;
 mod body;
 mod dead_letters;
 mod health;
@@ -21,6 +23,8 @@ mod schemas;
 mod site;
 mod state;
 mod tables;
+pub mod tls;
+mod tokens;
 
 pub use site::Error;
 pub use state::{
@@ -29,6 +33,7 @@ pub use state::{
 
 use self::problem::Problem;
 use self::site::Site;
+use self::tls::Tls;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -51,7 +56,10 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// Two pipelines that add the same route, or tables of the same name.
 pub fn router(state: AppState) -> Result<Router, Error> {
-    let site = Arc::new(Site::new(state)?);
+    Ok(router_of(&Arc::new(Site::new(state)?)))
+}
+
+fn router_of(site: &Arc<Site>) -> Router {
     let own = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -63,28 +71,46 @@ pub fn router(state: AppState) -> Result<Router, Error> {
         .route("/v1/pipelines/{name}", get(pipelines::show))
         .route("/v1/pipelines/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/pipelines/{name}/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::drop))
-        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", axum::routing::post(dead_letters::replay));
-    Ok(routes::add(own, &site)
+        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", axum::routing::post(dead_letters::replay))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{id}", axum::routing::delete(tokens::revoke));
+    routes::add(own, site)
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(site.clone(), bounded))
+        .layer(middleware::from_fn_with_state(site.clone(), auth::guard))
         .layer(middleware::map_response_with_state(site.clone(), method_not_allowed))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(site))
+        .with_state(site.clone())
 }
 
-/// Serves until `stop` is cancelled, then ends what is being worked on.
+/// Serves until `stop` is cancelled, then ends what is being worked on. With `tls` nothing but TLS is spoken.
 ///
 /// # Errors
 /// The routes contradict each other, or the listener fails.
-pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Result<(), Error> {
-    let app = router(state)?;
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    mut state: AppState,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    // Whoever put the state together may have meant another address than the one that is listened on.
+    state.policy.loopback = auth::is_loopback(listener.local_addr().map_err(Error::Listen)?.ip());
+    let site = Arc::new(Site::new(state)?);
+    let app = router_of(&site);
+    let stopping = stop.clone().cancelled_owned();
+    let serving = async move {
+        match tls {
+            None => axum::serve(listener, app).with_graceful_shutdown(stopping).await,
+            Some(tls) => axum::serve(tls.over(listener), app).with_graceful_shutdown(stopping).await,
+        }
+    };
     let too_long = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
         served = serving => served.map_err(Error::Listen),
+        never = site.known.keep_fresh() => match never {},
         // Whoever is still sending then is cut off; what the log has acknowledged stays.
         () = too_long => Ok(()),
     }

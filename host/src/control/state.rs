@@ -1,5 +1,6 @@
 //! What the routes stand on, and what they need from the rest of the host.
 
+use super::auth::Policy;
 use crate::effect::Fault;
 use crate::log::{Log, NewRecord};
 use crate::spec::Spec;
@@ -24,6 +25,8 @@ pub struct AppState {
     pub status: Arc<dyn Status>,
     /// The bounds of what comes in.
     pub limits: IngestLimits,
+    /// Where the interface listens, and what it leaves open.
+    pub policy: Policy,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
 }

@@ -180,6 +180,9 @@ impl Site {
         if let Some(rate) = self.settings.ingest_records_per_second_max {
             command.env("GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", rate.to_string());
         }
+        if let Some(open) = self.settings.open_ingest {
+            command.env("GRISTMILL_OPEN_INGEST", open.to_string());
+        }
         if let Some(point) = crash_at {
             command.env("GRISTMILL_CRASH_AT", point);
         }

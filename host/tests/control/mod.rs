@@ -1,8 +1,11 @@
 //! The routes over fakes: what is asked right, what is asked wrong, what goes wrong behind them.
 
+mod auth;
 mod embedded;
 mod fakes;
 mod ingest;
+mod program;
 mod reading;
 mod serving;
 mod site;
+mod tls;
