@@ -10,8 +10,10 @@
 use arbitrary::Unstructured;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{HeaderValue, Request, header};
+use gristmill::access::{Grant, Role};
 use gristmill::config::Settings;
+use gristmill::control::auth::{Wanted, issue};
 use gristmill::control::{IngestLimits, router};
 use gristmill::host::Host;
 use gristmill::spec::Spec;
@@ -49,9 +51,10 @@ fn request(bytes: &[u8]) -> Option<Request<Body>> {
     request.body(Body::from(bytes.take_rest().to_vec())).ok()
 }
 
-static SITE: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
+/// With the token of an operator: what is refused at the door is not looked at any further.
+static SITE: LazyLock<(Runtime, Router, HeaderValue)> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();
-    let router = runtime.block_on(async {
+    let (router, token) = runtime.block_on(async {
         // In memory where there is such a folder: requests that are taken are written down.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -67,14 +70,19 @@ static SITE: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
         let host = Host::open(&settings, vec![spec]).await.unwrap();
         host.ensure_topics().await.unwrap();
         let metrics = gristmill::telemetry::install_metrics().unwrap();
-        router(host.app_state(IngestLimits::default(), metrics)).unwrap()
+        let grant = Grant::Role(Role::Operator);
+        let wanted = Wanted { name: "fuzz".to_owned(), grant, expires_days: None, by: "fuzz".to_owned() };
+        let (_, secret) = issue(&*host.store, wanted).await.unwrap();
+        let token = HeaderValue::try_from(format!("Bearer {}", secret.reveal())).unwrap();
+        (router(host.app_state(IngestLimits::default(), metrics)).unwrap(), token)
     });
-    (runtime, router)
+    (runtime, router, token)
 });
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Some(request) = request(bytes) else { return };
-    let (runtime, router) = &*SITE;
+    let Some(mut request) = request(bytes) else { return };
+    let (runtime, router, token) = &*SITE;
+    request.headers_mut().insert(header::AUTHORIZATION, token.clone());
     runtime.block_on(async {
         let response = router.clone().oneshot(request).await.expect("a router does not fail");
         let status = response.status();

@@ -3,6 +3,7 @@
 
 use crate::catalog::check::Policy;
 use crate::catalog::signature::TrustedKeys;
+use crate::control::tls::Tls;
 use crate::log::kafka::{KafkaLog, KafkaSettings};
 use crate::log::{Log, journal::Journal};
 use crate::lookup::{KeyValues, Redis, Reference};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 17] = [
+pub const ENVIRONMENT: [&str; 20] = [
     "GRISTMILL_REQUIRE_SIGNATURE",
     "GRISTMILL_TRUSTED_KEYS",
     "GRISTMILL_UPLOAD_WASI",
@@ -30,6 +31,9 @@ pub const ENVIRONMENT: [&str; 17] = [
     "GRISTMILL_LOOKUP",
     "GRISTMILL_MAIL",
     "GRISTMILL_LISTEN",
+    "GRISTMILL_TLS_CERT",
+    "GRISTMILL_TLS_KEY",
+    "GRISTMILL_OPEN_INGEST",
     "GRISTMILL_MODULES",
     "GRISTMILL_DATA",
     "GRISTMILL_SETTINGS",
@@ -58,6 +62,16 @@ pub struct Settings {
     /// The address of the HTTP interface
     #[arg(long, env = "GRISTMILL_LISTEN", global = true, value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    /// The HTTP interface's certificate and its chain, PEM: it speaks TLS with it, and nothing else
+    #[arg(long, env = "GRISTMILL_TLS_CERT", global = true, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, env = "GRISTMILL_TLS_KEY", global = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Take records over HTTP from everybody, without a token: true | false
+    #[arg(long, env = "GRISTMILL_OPEN_INGEST", global = true, value_name = "BOOL", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub open_ingest: Option<bool>,
     /// The folder of the embedded set, where nothing else is said
     #[arg(long, env = "GRISTMILL_DATA", global = true, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
@@ -126,6 +140,9 @@ impl Settings {
             lookup: self.lookup.or(file.lookup),
             mail: self.mail.or(file.mail),
             listen: self.listen.or(file.listen),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            open_ingest: self.open_ingest.or(file.open_ingest),
             data: self.data.or(file.data),
             cache: self.cache.or(file.cache),
             session_timeout_ms: self.session_timeout_ms.or(file.session_timeout_ms),
@@ -237,12 +254,24 @@ impl Settings {
         listen.parse().with_context(|| format!("GRISTMILL_LISTEN: `{listen}` is not ADDRESS:PORT"))
     }
 
-    /// Opens store and log, whichever they are; the store's own tables are brought up to date.
+    /// Certificate and key of the HTTP interface, if it is to speak TLS.
     ///
     /// # Errors
-    /// Settings that name nothing, and a store that cannot be opened.
-    pub async fn open(&self) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Log>)> {
-        let (store_url, log_url) = (self.store_url(), self.log_url());
+    /// One without the other, and what cannot be read or does not go together.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Tls::read(certificate, key)?)),
+            _ => bail!("GRISTMILL_TLS_CERT and GRISTMILL_TLS_KEY go together: one of them is missing"),
+        }
+    }
+
+    /// Opens the store and brings its own tables up to date; if it is a SQLite file, answers that too.
+    ///
+    /// # Errors
+    /// A setting that names nothing, and a store that cannot be opened.
+    pub async fn open_store(&self) -> anyhow::Result<(Arc<dyn Store>, Option<Arc<Database>>)> {
+        let store_url = self.store_url();
         let mut database = None;
         let store: Arc<dyn Store> = if let Some(path) = store_url.strip_prefix("sqlite:") {
             let opened = open_database(Path::new(path)).await?;
@@ -252,6 +281,16 @@ impl Settings {
             store::open(&store_url).await?
         };
         store.migrate().await?;
+        Ok((store, database))
+    }
+
+    /// Opens store and log, whichever they are; the store's own tables are brought up to date.
+    ///
+    /// # Errors
+    /// Settings that name nothing, and a store that cannot be opened.
+    pub async fn open(&self) -> anyhow::Result<(Arc<dyn Store>, Arc<dyn Log>)> {
+        let log_url = self.log_url();
+        let (store, database) = self.open_store().await?;
         let log: Arc<dyn Log> = if let Some(bootstrap) = log_url.strip_prefix("kafka://") {
             let session_timeout_ms = self.session_timeout_ms.unwrap_or(6_000);
             Arc::new(KafkaLog::new(KafkaSettings { bootstrap: bootstrap.to_owned(), session_timeout_ms })?)

@@ -2,6 +2,8 @@
 
 use crate::catalog::registry::{Known, Registry};
 use crate::config::Settings;
+use crate::control::auth::Policy;
+use crate::control::tls::Tls;
 use crate::control::{
     self, AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus,
     Status,
@@ -47,6 +49,8 @@ pub struct Host {
     mail: Arc<dyn crate::mail::Transport>,
     mail_committed: Arc<Notify>,
     relay: RelaySettings,
+    tls: Option<Tls>,
+    open_ingest: bool,
 }
 
 impl Host {
@@ -77,6 +81,7 @@ impl Host {
         specs: Vec<Arc<Spec>>,
         adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
     ) -> anyhow::Result<Self> {
+        let tls = settings.tls()?;
         let mail = crate::mail::open(&settings.mail_url())?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
@@ -132,6 +137,7 @@ impl Host {
         if let Some(lease_ms) = settings.mail_lease_ms {
             relay.lease_ms = i64::from(lease_ms.max(1));
         }
+        let open_ingest = settings.open_ingest.unwrap_or(false);
         Ok(Host {
             store,
             log,
@@ -142,6 +148,8 @@ impl Host {
             mail,
             mail_committed,
             relay,
+            tls,
+            open_ingest,
         })
     }
 
@@ -180,6 +188,8 @@ impl Host {
             status: Arc::new(Overview(self.pipelines.clone())),
             registry: self.registry.clone(),
             limits,
+            // Where it listens is known when it does.
+            policy: Policy { loopback: false, open_ingest: self.open_ingest },
             metrics,
         }
     }
@@ -209,7 +219,30 @@ impl Host {
     /// # Errors
     /// Routes that contradict each other, or the listener.
     pub fn serve(&self, listener: TcpListener, state: AppState) -> JoinHandle<Result<(), control::Error>> {
-        tokio::spawn(control::serve(listener, state, self.stop.clone()))
+        tokio::spawn(control::serve(listener, self.tls.clone(), state, self.stop.clone()))
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Tells, for an address to listen on, what whoever set it so may not have meant.
+    pub fn warn_about_doors(&self, address: std::net::SocketAddr) {
+        if control::auth::is_loopback(address.ip()) {
+            return;
+        }
+        if self.tls.is_none() {
+            tracing::warn!(
+                %address,
+                "the HTTP interface can be reached from other machines and speaks no TLS: tokens and records can be \
+                 read on the way. Set GRISTMILL_TLS_CERT and GRISTMILL_TLS_KEY, or let only something reach it that \
+                 speaks TLS for it"
+            );
+        }
+        if self.open_ingest {
+            tracing::warn!(%address, "GRISTMILL_OPEN_INGEST: whoever reaches this address can send records");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! nouns), [`log`] (where records come from), [`effect`] (what they cause), [`store`] (where effects become facts),
 //! [`publish`] (what goes out). Beside them, [`cases`]: a module's own tests.
 
+pub mod access;
 pub mod cases;
 pub mod catalog;
 pub mod cli;

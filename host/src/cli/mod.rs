@@ -11,6 +11,7 @@ mod pipeline;
 mod run;
 mod show;
 mod swap;
+mod token;
 
 use crate::config::Settings;
 use crate::telemetry;
@@ -54,6 +55,9 @@ enum Command {
     /// Looks after mails that were given up
     #[command(subcommand)]
     Mail(mail::Command),
+    /// Looks after the tokens of the HTTP interface: makes, lists and revokes them in the store itself
+    #[command(subcommand)]
+    Token(token::Command),
     /// Appends the lines of a file to a topic, one record each
     Ingest(ingest::Arguments),
     /// Compiles the component on standard input; hosts call this for what is pushed to them
@@ -110,6 +114,7 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::CompileModule { .. } => Ok(()),
         Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
         Command::Mail(command) => mail::run(&settings, command).await,
+        Command::Token(command) => token::run(&settings, command).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
     }
 }

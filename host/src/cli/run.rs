@@ -26,9 +26,10 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let host = Host::open(settings, specs).await?;
     let state = host.app_state(ingest_limits(settings), metrics);
     let address = listener.local_addr()?;
+    host.warn_about_doors(address);
     let mut server = host.serve(listener, state);
     let running = host.start()?;
-    tracing::info!(%address, store = host.store.kind(), log = host.log.kind(), "gristmill is up");
+    tracing::info!(%address, scheme = host.scheme(), store = host.store.kind(), log = host.log.kind(), "gristmill is up");
     let signalled = wait_for_signal();
     tokio::pin!(signalled);
     let mut look = tokio::time::interval(Duration::from_millis(200));

@@ -132,6 +132,6 @@ fn bytes(bytes: Option<&[u8]>) -> Value {
 }
 
 /// RFC 3339; `null` for a time that has no such text (a record may say any).
-fn point_in_time(ms: i64) -> Option<String> {
+pub(super) fn point_in_time(ms: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok()?.format(&Rfc3339).ok()
 }

@@ -4,9 +4,11 @@
 //! - Ingest answers after the log has acknowledged, with the place of every record, or takes nothing.
 //! - Whatever a client sends wrong is a 4xx with a problem (RFC 9457) that says what and where; what goes wrong in
 //!   here is a 5xx that tells nothing but an id.
+//! - Every request passes [`auth`], which decides by method and path whether whoever asks may.
 //! - Everything that comes in is bounded: bytes, records, time ([`IngestLimits`]).
 
 mod admission;
+pub mod auth;
 mod body;
 mod dead_letters;
 mod health;
@@ -23,14 +25,18 @@ mod site;
 mod state;
 mod swaps;
 mod tables;
+pub mod tls;
+mod tokens;
 
 pub use site::Error;
 pub use state::{
     AppState, CheckUnavailable, Checker, IngestLimits, LaneStatus, PipelineState, PipelineStatus, Status,
 };
 
+use self::auth::Actor;
 use self::problem::Problem;
 use self::site::Site;
+use self::tls::Tls;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -56,7 +62,10 @@ const PUSH: Duration = Duration::from_secs(900);
 /// # Errors
 /// Two pipelines that add the same route, or tables of the same name.
 pub fn router(state: AppState) -> Result<Router, Error> {
-    let site = Arc::new(Site::new(state)?);
+    Ok(router_of(&Arc::new(Site::new(state)?)))
+}
+
+fn router_of(site: &Arc<Site>) -> Router {
     let own = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -84,28 +93,46 @@ pub fn router(state: AppState) -> Result<Router, Error> {
         .route("/v1/audit", get(swaps::audit))
         .route("/v1/pipelines/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/pipelines/{name}/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::drop))
-        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", post(dead_letters::replay));
-    Ok(routes::add(own, &site)
+        .route("/v1/pipelines/{name}/dead-letters/{id}/replay", post(dead_letters::replay))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{id}", axum::routing::delete(tokens::revoke));
+    routes::add(own, site)
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(site.clone(), bounded))
+        .layer(middleware::from_fn_with_state(site.clone(), auth::guard))
         .layer(middleware::map_response_with_state(site.clone(), method_not_allowed))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(site))
+        .with_state(site.clone())
 }
 
-/// Serves until `stop` is cancelled, then ends what is being worked on.
+/// Serves until `stop` is cancelled, then ends what is being worked on. With `tls` nothing but TLS is spoken.
 ///
 /// # Errors
 /// The routes contradict each other, or the listener fails.
-pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Result<(), Error> {
-    let app = router(state)?;
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    mut state: AppState,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    // Whoever put the state together may have meant another address than the one that is listened on.
+    state.policy.loopback = auth::is_loopback(listener.local_addr().map_err(Error::Listen)?.ip());
+    let site = Arc::new(Site::new(state)?);
+    let app = router_of(&site);
+    let stopping = stop.clone().cancelled_owned();
+    let serving = async move {
+        match tls {
+            None => axum::serve(listener, app).with_graceful_shutdown(stopping).await,
+            Some(tls) => axum::serve(tls.over(listener), app).with_graceful_shutdown(stopping).await,
+        }
+    };
     let too_long = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
         served = serving => served.map_err(Error::Listen),
+        never = site.known.keep_fresh() => match never {},
         // Whoever is still sending then is cut off; what the log has acknowledged stays.
         () = too_long => Ok(()),
     }
@@ -152,8 +179,8 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 }
 
 /// Who asks.
-fn actor(_request: &Request) -> String {
-    "local".to_owned()
+fn actor(request: &Request) -> String {
+    request.extensions().get::<Actor>().map_or_else(|| "unknown".to_owned(), |actor| actor.name().to_owned())
 }
 
 /// Runs something that changes what is there to its end, also when the client goes away meanwhile (sqlx#4385).

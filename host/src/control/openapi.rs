@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Json<Value> {
-    Json(document(&site.state.specs))
+    let mut document = document(&site.state.specs);
+    super::auth::describe(&mut document, &site.rules);
+    Json(document)
 }
 
 /// The whole document.
@@ -103,7 +105,21 @@ fn own_paths() -> Map<String, Value> {
         "parameters": [name(), id()],
         "responses": with_problems(answer("202", "it will be tried again", &any), &[400, 404, 503]) });
     add(&mut paths, &format!("{one}/replay"), "post", replayed);
+    add_tokens(&mut paths);
     paths
+}
+
+fn add_tokens(paths: &mut Map<String, Value>) {
+    let list = operation("The tokens, also those that are revoked", vec![], &reference("Tokens"), &[503]);
+    add(paths, "/v1/tokens", "get", list);
+    let made = json!({ "summary": "Makes a token; the answer is the only place where it is",
+        "requestBody": { "required": true, "content": { "application/json": { "schema": reference("NewToken") } } },
+        "responses": with_problems(answer("201", "the token", &reference("MadeToken")), &[400, 409, 413, 415, 503]) });
+    add(paths, "/v1/tokens", "post", made);
+    let id = path_parameter("id", json!({ "type": "integer", "format": "int64" }));
+    let revoked = json!({ "summary": "Revokes a token: no host takes it a few seconds later", "parameters": [id],
+        "responses": with_problems(json!({ "204": { "description": "it is revoked" } }), &[400, 404, 503]) });
+    add(paths, "/v1/tokens/{id}", "delete", revoked);
 }
 
 fn ingest(spec: &Spec, topic: &str, checked: bool) -> Value {

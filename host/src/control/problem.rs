@@ -24,6 +24,7 @@ struct Inner {
     members: Map<String, Value>,
     retry_after_s: Option<u64>,
     allow: Option<HeaderValue>,
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
@@ -35,7 +36,8 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let (members, detail) = (Map::new(), detail.into());
-        Problem(Box::new(Inner { status, kind, title, detail, members, retry_after_s: None, allow: None }))
+        let (retry_after_s, allow, challenge) = (None, None, None);
+        Problem(Box::new(Inner { status, kind, title, detail, members, retry_after_s, allow, challenge }))
     }
 
     /// A body that cannot be read.
@@ -103,11 +105,17 @@ impl Problem {
         self.0.allow = allow.cloned();
         self
     }
+
+    /// Says how to say who one is.
+    pub(super) fn challenging(mut self, challenge: &'static str) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Inner { status, kind, title, detail, members, retry_after_s, allow } = *self.0;
+        let Inner { status, kind, title, detail, members, retry_after_s, allow, challenge } = *self.0;
         let mut body = Map::new();
         body.insert("type".into(), json!(format!("urn:gristmill:problem:{kind}")));
         body.insert("title".into(), json!(title));
@@ -122,6 +130,9 @@ impl IntoResponse for Problem {
         }
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, allow);
+        }
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

@@ -1,5 +1,6 @@
 //! JSON Schemas of what the host answers, for `/openapi.json`.
 
+use crate::access::Role;
 use crate::spec::{Column, ColumnType, Table};
 use serde_json::{Map, Value, json};
 
@@ -57,7 +58,40 @@ pub(super) fn all() -> Value {
                     "type": "object", "additionalProperties": count } } },
                 "parked": count,
                 "mails": { "type": "object", "properties": { "pending": count, "sent": count, "failed": count } } } },
+        "NewToken": new_token(),
+        "Token": token(false),
+        "MadeToken": token(true),
+        "Tokens": { "type": "object", "required": ["tokens"], "properties": { "tokens": { "type": "array",
+            "items": { "$ref": "#/components/schemas/Token" } } } },
     })
+}
+
+fn role() -> Value {
+    json!({ "enum": Role::ALL })
+}
+
+fn new_token() -> Value {
+    json!({ "type": "object", "description": "either `role` or `ingest`", "required": ["name"],
+        "additionalProperties": false, "properties": {
+            "name": { "type": "string", "maxLength": 64 }, "role": role(),
+            "ingest": { "type": "array", "minItems": 1, "items": { "type": "string" },
+                "description": "the topics to which records may be sent" },
+            "expires_days": { "type": "integer", "minimum": 1, "maximum": 3650 } } })
+}
+
+/// A token as it is listed; when it is made, also the secret.
+fn token(made: bool) -> Value {
+    let time = json!({ "type": ["string", "null"], "format": "date-time" });
+    let mut schema = json!({ "type": "object", "required": ["id", "name", "created_at", "created_by"], "properties": {
+        "id": { "type": "integer" }, "name": { "type": "string" }, "role": role(),
+        "ingest": { "type": "array", "items": { "type": "string" } },
+        "created_at": time, "created_by": { "type": "string" }, "expires_at": time, "revoked_at": time,
+        "revoked_by": { "type": ["string", "null"] } } });
+    if let (true, Some(Value::Object(properties))) = (made, schema.get_mut("properties")) {
+        properties
+            .insert("token".to_owned(), json!({ "type": "string", "description": "it is told this once" }));
+    }
+    schema
 }
 
 /// A page of a table's rows.

@@ -1,6 +1,7 @@
 //! What all routes share: the state, and the specs' tables by name.
 
 use super::admission::Admission;
+use super::auth::{Known, Rules};
 use super::state::AppState;
 use crate::spec::{Route, Spec, Table};
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +41,8 @@ pub enum Error {
 pub(super) struct Site {
     pub(super) state: AppState,
     pub(super) admission: Admission,
+    pub(super) rules: Rules,
+    pub(super) known: Known,
     tables: BTreeMap<String, (Arc<Spec>, usize)>,
 }
 
@@ -56,7 +59,8 @@ impl Site {
         }
         unique_routes(&state.specs)?;
         let admission = Admission::new(&state.limits);
-        Ok(Site { state, admission, tables })
+        let (rules, known) = (Rules::of(&state.specs), Known::new(state.store.clone()));
+        Ok(Site { state, admission, rules, known, tables })
     }
 
     /// A table by its name.

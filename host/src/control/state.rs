@@ -1,5 +1,6 @@
 //! What the routes stand on, and what they need from the rest of the host.
 
+use super::auth::Policy;
 use crate::catalog::registry::Registry;
 use crate::effect::Fault;
 use crate::log::{Log, NewRecord};
@@ -27,6 +28,8 @@ pub struct AppState {
     pub registry: Arc<Registry>,
     /// The bounds of what comes in.
     pub limits: IngestLimits,
+    /// Where the interface listens, and what it leaves open.
+    pub policy: Policy,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
 }

@@ -21,6 +21,7 @@ const POSTGRES: &[Listed] = listed![
     "0004_create_reference.sql",
     "0005_keep_outbox_as_packed.sql",
     "0006_create_catalog.sql",
+    "0007_create_tokens.sql",
 ];
 
 const SQLITE: &[Listed] = listed![
@@ -30,6 +31,7 @@ const SQLITE: &[Listed] = listed![
     "0003_create_mails.sql",
     "0004_create_reference.sql",
     "0006_create_catalog.sql",
+    "0007_create_tokens.sql",
     "0100_create_journal.sql",
 ];
 

@@ -38,11 +38,13 @@ mod sql;
 pub mod sqlite;
 mod statements;
 mod tables;
+mod tokens;
 mod value;
 mod write;
 
 pub use error::{Error, Refusal};
 pub use nouns::*;
+pub use tokens::{LiveTokens, NewToken, Token, Tokens};
 
 use crate::catalog::Catalog;
 use crate::record::LaneId;
@@ -52,7 +54,7 @@ use std::sync::Arc;
 
 /// A store. Cheap to clone through its `Arc`; all methods may be called at once.
 #[async_trait]
-pub trait Store: Catalog {
+pub trait Store: Catalog + Tokens {
     /// What it is, for errors and guarantees: `PostgreSQL` or `SQLite`.
     fn kind(&self) -> &'static str;
 

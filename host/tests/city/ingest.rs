@@ -12,6 +12,7 @@ fn a_flood_is_held_back_and_nothing_acknowledged_is_lost() {
     let mut site = Site::acting("flood");
     // What comes at once is taken up to the records of one request at most; what comes after that, hardly.
     site.settings.ingest_records_per_second_max = Some(10);
+    site.settings.open_ingest = Some(true);
     let mut host = site.host(None);
     host.wait_until_ready();
     let url = format!("http://{}/v1/topics/{}/records?key=/id", host.address, site.topic());

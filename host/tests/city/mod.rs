@@ -12,4 +12,4 @@ mod runs;
 pub mod site;
 mod taken;
 
-pub use site::{repository, server};
+pub use site::{Set, Site, repository, server};

@@ -18,7 +18,9 @@ fn undisturbed(set: Set) {
     if set == Set::Real {
         stock_tools_agree(&site);
     }
-    answers_over_http(&host.address);
+    let secret = site.must(&["token", "create", "reader", "--role", "viewer"]);
+    let ingest = site.must(&["token", "create", "shop", "--ingest", &site.topic()]);
+    answers_over_http(&host.address, secret.trim(), ingest.trim());
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
     // Nothing was left half-way: a second host finds nothing to do.
     let before = site.status();
@@ -80,18 +82,19 @@ fn stock_tools_agree(site: &Site) {
     assert_eq!(lags, ["0", "0", "0", "0"], "{described}");
 }
 
-/// What the README shows by curl.
-fn answers_over_http(address: &str) {
+/// What the README shows by curl, with tokens.
+fn answers_over_http(address: &str, viewer: &str, shop: &str) {
     let url = |path: &str| format!("http://{address}{path}");
     let agent =
         ureq::Agent::new_with_config(ureq::Agent::config_builder().http_status_as_error(false).build());
     let get = |path: &str| {
-        let mut answer = agent.get(url(path)).call().unwrap();
+        let asked = agent.get(url(path)).header("authorization", format!("Bearer {viewer}"));
+        let mut answer = asked.call().unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     };
     let post = |body: &str| {
-        let mut answer =
-            agent.post(url("/orders")).header("content-type", "application/json").send(body).unwrap();
+        let asked = agent.post(url("/orders")).header("authorization", format!("Bearer {shop}"));
+        let mut answer = asked.header("content-type", "application/json").send(body).unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
     };
     let order = json!({

@@ -51,6 +51,8 @@ pub struct Site {
     pub settings: Settings,
     pub spec_path: PathBuf,
     database: Option<String>,
+    /// What its hosts are asked with.
+    pub token: Option<String>,
 }
 
 /// The server of a test, by its environment variable.
@@ -91,12 +93,14 @@ impl Site {
 
     /// The same on any set, with so many partitions and with a module of the test's own, `stamp`.
     pub fn acting_with(test: &str, set: Set, partitions: i32, code: &[u8]) -> Self {
-        let site = Self::new(set, test, ACTING, |spec, name| {
+        let mut site = Self::new(set, test, ACTING, |spec, name| {
             spec.replace("NAME", name)
                 .replace("MODULES/test/misbehave.wasm", "stamp.wasm")
                 .replace("partitions = 2", &format!("partitions = {partitions}"))
         });
         std::fs::write(site.folder.path().join("stamp.wasm"), code).unwrap();
+        let token = site.must(&["token", "create", "tests", "--role", "admin"]);
+        site.token = Some(token.trim().to_owned());
         site
     }
 
@@ -131,7 +135,7 @@ impl Site {
                 }
             }
         };
-        Site { set, name, folder, settings, spec_path, database }
+        Site { set, name, folder, settings, spec_path, database, token: None }
     }
 
     pub fn topic(&self) -> String {
@@ -200,11 +204,19 @@ impl Site {
         if let Some(rate) = self.settings.ingest_records_per_second_max {
             command.env("GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX", rate.to_string());
         }
+        if let Some(open) = self.settings.open_ingest {
+            command.env("GRISTMILL_OPEN_INGEST", open.to_string());
+        }
         if let Some(point) = crash_at {
             command.env("GRISTMILL_CRASH_AT", point);
         }
         command.envs(variables.iter().copied());
-        Host { child: command.spawn().unwrap(), address: format!("127.0.0.1:{port}"), log }
+        Host {
+            child: command.spawn().unwrap(),
+            address: format!("127.0.0.1:{port}"),
+            log,
+            token: self.token.clone(),
+        }
     }
 
     /// How far the pipeline is, in the store, the group and the log.
@@ -303,6 +315,8 @@ pub struct Host {
     child: Child,
     pub address: String,
     log: PathBuf,
+    /// What it is asked with.
+    pub token: Option<String>,
 }
 
 impl Host {

@@ -5,6 +5,8 @@ use super::site::{Answer, spec};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
+use gristmill::access::{Grant, Role};
+use gristmill::control::auth::{Policy, Wanted, issue};
 use gristmill::control::{AppState, IngestLimits, router};
 use gristmill::effect::{ColumnData, Effects, Failure, TableRows, Texts, Values, Verdict};
 use gristmill::log::journal::Journal;
@@ -51,8 +53,15 @@ table = "items"
 
 const ROWS: usize = 25;
 
+/// A site, and the token to ask it with.
+#[derive(Clone)]
+struct Site {
+    router: Router,
+    token: String,
+}
+
 /// A site over a file with some rows and two dead letters.
-async fn site() -> (Router, Arc<dyn Store>, tempfile::TempDir) {
+async fn site() -> (Site, Arc<dyn Store>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("store.db")).await.unwrap();
     let log = Arc::new(Journal::new(database.clone(), tokio::runtime::Handle::current()));
@@ -73,9 +82,17 @@ async fn site() -> (Router, Arc<dyn Store>, tempfile::TempDir) {
         checker: fake.clone(),
         status: fake,
         limits: IngestLimits::default(),
+        policy: Policy::default(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
     };
-    (router(state).unwrap(), store, folder)
+    let wanted = Wanted {
+        name: "test".into(),
+        grant: Grant::Role(Role::Operator),
+        expires_days: Some(1),
+        by: "test".into(),
+    };
+    let (_, secret) = issue(&*store, wanted).await.unwrap();
+    (Site { router: router(state).unwrap(), token: secret.reveal().to_owned() }, store, folder)
 }
 
 fn work() -> Work {
@@ -103,19 +120,21 @@ fn work() -> Work {
     Work { batch, origin: Origin::Log { next_offset }, effects, stages: Vec::new() }
 }
 
-async fn ask(router: &Router, request: Request<Body>) -> Answer {
-    let response = router.clone().oneshot(request).await.unwrap();
+async fn ask(site: &Site, mut request: Request<Body>) -> Answer {
+    let token = format!("Bearer {}", site.token).parse().unwrap();
+    request.headers_mut().insert(header::AUTHORIZATION, token);
+    let response = site.router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-async fn call(router: &Router, method: &str, path: &str) -> Answer {
+async fn call(router: &Site, method: &str, path: &str) -> Answer {
     ask(router, Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
 }
 
-async fn get(router: &Router, path: &str) -> Answer {
+async fn get(router: &Site, path: &str) -> Answer {
     call(router, "GET", path).await
 }
 

@@ -9,6 +9,7 @@ use gristmill::log::{
 use gristmill::record::LaneId;
 use gristmill::spec::{Spec, Table};
 use gristmill::store::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub struct Fake {
     pub appended: Mutex<Vec<(String, NewRecord)>>,
     pub letters: Mutex<Vec<DeadLetter>>,
     pub queries: Mutex<Vec<TableQuery>>,
+    pub tokens: Mutex<Vec<Token>>,
+    pub tokens_unavailable: AtomicBool,
 }
 
 pub const SECRET: &str = "postgres://me:secret@db";
@@ -69,6 +72,40 @@ pub fn letter(id: i64, pipeline: &str, code: &str, value: &[u8]) -> DeadLetter {
         key: None,
         value: Some(value.to_vec()),
         headers: vec![("h".into(), None)],
+    }
+}
+
+#[async_trait]
+impl Tokens for Fake {
+    async fn add_token(&self, token: &NewToken) -> Result<Option<i64>, Error> {
+        let mut tokens = self.tokens.lock().unwrap();
+        if tokens.iter().any(|other| other.revoked_ms.is_none() && other.given.name == token.name) {
+            return Ok(None);
+        }
+        let id = tokens.len() as i64 + 1;
+        tokens.push(Token { id, given: token.clone(), revoked_ms: None, revoked_by: None });
+        Ok(Some(id))
+    }
+    async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.store_mood().await?;
+        Ok(self.tokens.lock().unwrap().clone())
+    }
+    async fn live_tokens(&self, now_ms: i64) -> Result<LiveTokens, Error> {
+        if self.tokens_unavailable.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable { store: "fake", doing: "x".into(), message: SECRET.into() });
+        }
+        let mut tokens = self.tokens.lock().unwrap().clone();
+        let any_made = !tokens.is_empty();
+        tokens.retain(|token| token.revoked_ms.is_none());
+        tokens.retain(|token| token.given.expires_ms.is_none_or(|expires_ms| expires_ms > now_ms));
+        Ok(LiveTokens { tokens, any_made })
+    }
+    async fn revoke_token(&self, id: i64, by: &str, now_ms: i64) -> Result<Option<String>, Error> {
+        let mut tokens = self.tokens.lock().unwrap();
+        let Some(token) = tokens.iter_mut().find(|token| token.id == id) else { return Ok(None) };
+        token.revoked_ms.get_or_insert(now_ms);
+        token.revoked_by.get_or_insert(by.to_owned());
+        Ok(Some(token.given.name.clone()))
     }
 }
 

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 async fn start(fake: &Arc<Fake>) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let (state, stopped) = (state(fake, vec![spec(SPEC)], IngestLimits::default()), stop.clone());
-    let serving = tokio::spawn(async move { serve(listener, state, stopped).await.unwrap() });
+    let (mut state, stopped) = (state(fake, vec![spec(SPEC)], IngestLimits::default()), stop.clone());
+    state.policy.open_ingest = true;
+    let serving = tokio::spawn(async move { serve(listener, None, state, stopped).await.unwrap() });
     (address, stop, serving)
 }
 
@@ -34,7 +35,7 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> String {
 async fn it_serves_until_it_is_stopped_and_ends_what_it_has_begun() {
     let fake = Arc::new(Fake::default());
     let (address, stop, serving) = start(&fake).await;
-    let request = "POST /v1/topics/orders/records HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+    let request = "POST /v1/topics/orders/records HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                    Content-Type: application/json\r\nContent-Length: 3\r\n\r\n[1]";
     let answer = send(address, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
@@ -61,18 +62,18 @@ async fn what_is_hardly_http_is_a_client_error() {
     let (address, _stop, _serving) = start(&Arc::new(Fake::default())).await;
     let long = "x".repeat(100_000);
     let header = format!(
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: {long}{long}{long}{long}{long}\r\n\r\n"
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {long}{long}{long}{long}{long}\r\n\r\n"
     );
     let many: String = (0..500).map(|n| format!("X{n}: y\r\n")).collect();
     for request in [
         "\r\n\r\nnonsense\r\n\r\n".to_owned(),
-        "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\nConnection: close\r\n\r\n".to_owned(),
-        "POST /orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\
+        "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\nConnection: close\r\n\r\n".to_owned(),
+        "POST /orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\
          Connection: close\r\n\r\nzz\r\n"
             .to_owned(),
-        format!("GET /{long} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         header,
-        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{many}\r\n"),
+        format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{many}\r\n"),
     ] {
         let answer = send(address, request.as_bytes()).await;
         let shown: String = request.chars().take(60).collect();

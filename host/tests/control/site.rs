@@ -4,11 +4,13 @@ use super::fakes::{Fake, Mood};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use gristmill::catalog::check::Policy;
+use gristmill::access::{Grant, Role};
+use gristmill::catalog::check::Policy as UploadPolicy;
 use gristmill::catalog::registry::Registry;
+use gristmill::control::auth::{Policy, digest};
 use gristmill::control::{AppState, IngestLimits, router};
 use gristmill::spec::Spec;
-use gristmill::store::Store;
+use gristmill::store::{NewToken, Store, Token};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use std::path::Path;
@@ -43,6 +45,16 @@ path = "/orders"
 table = "dds.orders"
 "#;
 
+/// What tests ask with, unless they are about who may.
+pub const TOKEN: &str = "gm_of-an-admin";
+
+/// A token as the store has it.
+pub fn token(id: i64, secret: &str, grant: Grant) -> Token {
+    let (name, created_by) = (secret.replace("gm_of-", ""), "test".to_owned());
+    let given = NewToken { name, digest: digest(secret), grant, created_ms: 0, created_by, expires_ms: None };
+    Token { id, given, revoked_ms: None, revoked_by: None }
+}
+
 pub fn spec(text: &str) -> Arc<Spec> {
     Arc::new(Spec::parse("test.toml", text.into(), Path::new(".")).unwrap())
 }
@@ -53,7 +65,7 @@ pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
         store,
         engine: crate::sandbox::engine(),
         meter: crate::sandbox::meter(),
-        policy: Policy::default(),
+        policy: UploadPolicy::default(),
         pipelines: Vec::new(),
         wake: Arc::default(),
     })
@@ -68,6 +80,7 @@ pub fn state(fake: &Arc<Fake>, specs: Vec<Arc<Spec>>, limits: IngestLimits) -> A
         status: fake.clone(),
         registry: registry(fake.clone()),
         limits,
+        policy: Policy { loopback: true, open_ingest: false },
         metrics: PrometheusBuilder::new().build_recorder().handle(),
     }
 }
@@ -111,6 +124,7 @@ impl Site {
 
     pub fn with(limits: IngestLimits) -> Self {
         let fake = Arc::new(Fake::default());
+        fake.tokens.lock().unwrap().push(token(1, TOKEN, Grant::Role(Role::Admin)));
         let router = router(state(&fake, vec![spec(SPEC)], limits)).unwrap();
         Site { fake, router }
     }
@@ -119,7 +133,16 @@ impl Site {
         *self.fake.mood.lock().unwrap() = mood;
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> Answer {
+    /// Asks as an admin, unless the request says who asks.
+    pub async fn ask(&self, mut request: Request<Body>) -> Answer {
+        let headers = request.headers_mut();
+        if !headers.contains_key(header::AUTHORIZATION) {
+            headers.insert(header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
+        }
+        self.ask_as_it_stands(request).await
+    }
+
+    pub async fn ask_as_it_stands(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();

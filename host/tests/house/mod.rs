@@ -50,6 +50,7 @@ fn pure_core() {
         "record.rs",
         "effect.rs",
         "topic_name.rs",
+        "access.rs",
         "publish/outbox.rs",
         "publish/ledgers.rs",
         "store/fold.rs",
@@ -113,6 +114,52 @@ fn at_most_two_ahead() {
     let lane: String = code("lane/mod.rs").into_iter().map(|(_, text)| text).collect();
     assert!(lane.contains("(to_commit, committing) = std::sync::mpsc::sync_channel(0)"));
     assert!(lane.contains("(to_publish, publishing) = std::sync::mpsc::sync_channel(0)"));
+}
+
+/// The routes that the sources of `control/` add by a literal path, each with its methods.
+fn own_routes() -> Vec<(String, &'static str)> {
+    let sources: String = code("control").into_iter().map(|(_, text)| text).collect();
+    let mut found = Vec::new();
+    for part in sources.split(".route(").skip(1) {
+        let Some((path, rest)) = part.trim_start().strip_prefix('"').and_then(|part| part.split_once('"'))
+        else {
+            continue;
+        };
+        let handlers = rest.split(';').next().unwrap();
+        for (call, method) in
+            [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE"), ("patch(", "PATCH")]
+        {
+            if handlers.contains(call) {
+                found.push((path.to_owned(), method));
+            }
+        }
+        assert!(!handlers.contains("any("), "{path}: which methods does it answer?");
+    }
+    found
+}
+
+#[test]
+fn every_route_has_a_rule() {
+    use gristmill::control::auth::ruled;
+    let routes = own_routes();
+    assert!(routes.len() >= 14, "{routes:?}");
+    for (path, method) in &routes {
+        assert!(ruled(method, path), "{method} {path}: add a rule to host/src/control/auth/rules.rs");
+    }
+    assert!(!ruled("POST", "/v1/pipelines/{name}/unheard-of"));
+    // Whoever adds routes in another way than by a literal path has to think of the rules too.
+    let other = code("control").iter().map(|(_, text)| text.matches(".route(path,").count()).sum::<usize>();
+    assert_eq!(other, 2, "the specs' routes, and no others");
+}
+
+#[test]
+fn tokens_are_compared_in_constant_time() {
+    for (file, text) in code("control/auth") {
+        let plainly = ["digest ==", "== digest", "digest !=", "digest.eq("];
+        let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        assert!(plainly.iter().all(|way| !code.contains(way)), "{} compares digests plainly", file.display());
+    }
+    assert!(code("control/auth/known.rs")[0].1.contains("ct_eq"));
 }
 
 #[test]

@@ -351,6 +351,7 @@ fn a_host_that_requires_signatures_takes_nothing_without_one() {
         .args(["module", "push", "stamp@1", file.to_str().unwrap(), "--signature"])
         .arg(site.folder.path().join("a.sig"))
         .env("GRISTMILL_HOST", url)
+        .env("GRISTMILL_TOKEN", site.token.as_ref().unwrap())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

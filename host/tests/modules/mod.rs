@@ -40,12 +40,14 @@ impl Host {
 
     /// The same with any bytes.
     pub fn send(&self, method: &str, path: &str, ty: &str, bytes: Vec<u8>) -> Answer {
-        let request = ureq::http::Request::builder()
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
-            .header("content-type", ty)
-            .body(bytes)
-            .unwrap();
+            .header("content-type", ty);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(bytes).unwrap();
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent.run(request).unwrap();
         let text = answer.body_mut().with_config().limit(1 << 26).read_to_string().unwrap();

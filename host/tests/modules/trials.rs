@@ -115,7 +115,13 @@ fn people_swap_roll_back_pause_and_remove_on_the_command_line() {
     host.wait_until_ready();
     let url = format!("http://{}", host.address);
     let run = |arguments: &[&str]| {
-        let output = site.gristmill().args(arguments).env("GRISTMILL_HOST", &url).output().unwrap();
+        let output = site
+            .gristmill()
+            .args(arguments)
+            .env("GRISTMILL_HOST", &url)
+            .env("GRISTMILL_TOKEN", site.token.as_ref().unwrap())
+            .output()
+            .unwrap();
         let said =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code(), said)

@@ -1,8 +1,9 @@
 //! What is kept for later: parked records, dead letters, mails, reference values.
 
 use super::world::{Lane, World, failure, letters, mail, spec};
+use gristmill::access::{Grant, Role};
 use gristmill::effect::{Effects, Verdict};
-use gristmill::store::{MailCounts, MailOutcome, Origin, ParkedOrigin, Work};
+use gristmill::store::{MailCounts, MailOutcome, NewToken, Origin, ParkedOrigin, Token, Work};
 use std::collections::BTreeMap;
 
 super::on_both!(
@@ -11,6 +12,7 @@ super::on_both!(
     dead_letters_are_listed_replayed_and_dropped,
     mails_are_leased_and_settled,
     reference_values_are_found,
+    tokens_are_kept_once_and_revoked_once,
 );
 
 const SPEC: &str = "[[table]]\nname = \"t\"\nmode = \"append\"\ncolumns = [{ name = \"n\", type = \"bigint\" }]\n\
@@ -158,4 +160,48 @@ async fn reference_values_are_found(world: World) {
     let answers = store.lookup_reference(&[b.clone(), b"none".to_vec(), a.clone(), b]).await.unwrap();
     assert_eq!(answers, [Some(vec![]), None, Some(b"y".to_vec()), Some(vec![])]);
     assert_eq!(store.lookup_reference(&[]).await.unwrap(), Vec::<Option<Vec<u8>>>::new());
+}
+
+async fn tokens_are_kept_once_and_revoked_once(world: World) {
+    let store = &world.store;
+    let live = |now_ms| async move {
+        let live = store.live_tokens(now_ms).await.unwrap();
+        (live.tokens.iter().map(|token| token.id).collect::<Vec<_>>(), live.any_made)
+    };
+    assert_eq!(live(0).await, (vec![], false));
+    let ingest = Grant::Ingest(vec!["orders".into(), "ö".into()]);
+    let new = |name: &str, digest: u8, grant: &Grant, expires_ms| NewToken {
+        name: name.into(),
+        digest: [digest; 32],
+        grant: grant.clone(),
+        created_ms: 5,
+        created_by: "local".into(),
+        expires_ms,
+    };
+    let (ada, shop) = (new("ada", 1, &Grant::Role(Role::Admin), None), new("shop", 2, &ingest, Some(100)));
+    let first = store.add_token(&ada).await.unwrap().unwrap();
+    let second = store.add_token(&shop).await.unwrap().unwrap();
+    assert_eq!(store.add_token(&new("ada", 3, &ingest, None)).await.unwrap(), None, "the name");
+    assert_eq!(store.add_token(&new("bob", 2, &ingest, None)).await.unwrap(), None, "the digest");
+    assert_eq!(live(99).await, (vec![first, second], true));
+    assert_eq!(live(100).await, (vec![first], true));
+    let kept = |token: &Token| {
+        let given = &token.given;
+        (given.name.clone(), given.digest, given.grant.clone(), given.created_ms, given.expires_ms)
+    };
+    let all = store.tokens().await.unwrap();
+    assert_eq!(kept(&all[0]), ("ada".into(), [1; 32], Grant::Role(Role::Admin), 5, None));
+    assert_eq!(kept(&all[1]), ("shop".into(), [2; 32], ingest.clone(), 5, Some(100)));
+
+    assert_eq!(store.revoke_token(first, "bob", 7).await.unwrap().as_deref(), Some("ada"));
+    assert_eq!(store.revoke_token(first, "eve", 8).await.unwrap().as_deref(), Some("ada"));
+    assert_eq!(store.revoke_token(999, "eve", 8).await.unwrap(), None);
+    let all = store.tokens().await.unwrap();
+    assert_eq!((all[0].revoked_ms, all[0].revoked_by.as_deref()), (Some(7), Some("bob")));
+    assert_eq!((all[1].revoked_ms, all[1].revoked_by.as_deref()), (None, None));
+    assert_eq!(live(100).await, (vec![], true), "it had tokens once");
+    assert!(
+        store.add_token(&new("ada", 4, &ingest, None)).await.unwrap().is_some(),
+        "the name is free again"
+    );
 }
