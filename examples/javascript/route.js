@@ -31,7 +31,9 @@ export const transformer = module({
 function declareOutputs(rules) {
   const outputs = new Map();
   const declare = (name, kind) => {
-    if ((outputs.get(name) ?? kind) !== kind) throw new ConfigError(`output \`${name}\` is declared both with and without topics`);
+    if ((outputs.get(name) ?? kind) !== kind) {
+      throw new ConfigError(undefined, `output \`${name}\` is declared both with and without topics`);
+    }
     outputs.set(name, kind);
   };
   for (const rule of rules) {

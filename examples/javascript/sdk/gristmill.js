@@ -17,10 +17,10 @@ import { decodeUtf8 } from './utf8.js';
 /** More faults than these help nobody. */
 const FAULTS_MAX = 50;
 
-/** What is wrong in a configuration, and where: a JSON pointer. */
+/** What is wrong in a configuration, and where: a JSON pointer, or undefined if in no one place. */
 export class ConfigError extends Error {
   constructor(pointer, what) {
-    super(`${pointer}: ${what}`);
+    super(pointer === undefined ? what : `${pointer}: ${what}`);
   }
 }
 
