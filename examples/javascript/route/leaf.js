@@ -26,25 +26,26 @@ export const TYPES = {
     'bad-base64', 'is not base64') },
 };
 
-/** A value that is not null, with ways to its text; `parse`: a text that holds a number or boolean will do. */
+/** A value that is not null, and where it comes from; `parse`: a text that holds a number or boolean will do. */
 export class Leaf {
-  constructor(value, parse, isUnicode, digits, raw) {
+  constructor(value, parse, document, field) {
     this.value = value;
     this.parse = parse;
-    this.isUnicode = isUnicode;
-    this.ownDigits = digits;
-    this.raw = raw;
+    this.document = document;
+    this.field = field;
   }
 
-  static of(facts, field, value, parse = false) {
-    const document = facts.document(field);
-    return new Leaf(value, parse, (text) => document.isUnicode(text), () => document.digits(field, value),
-      () => document.raw(field));
+  raw() {
+    return this.document.raw(this.field);
+  }
+
+  ownDigits() {
+    return this.document.digits(this.field, this.value);
   }
 
   text(wanted) {
     if (typeof this.value !== 'string') throw wrong(wanted, this.value);
-    if (!this.isUnicode(this.value)) throw new Refusal('bad-text', 'the text has half a surrogate pair');
+    if (!this.document.isUnicode(this.value)) throw new Refusal('bad-text', 'the text has half a surrogate pair');
     return this.value;
   }
 

@@ -6,22 +6,18 @@
 import { ConfigError } from '../sdk/gristmill.js';
 import { Wanted } from '../sdk/json.js';
 
+const INDEX = /^(0|[1-9][0-9]*)$/;
+
 /** A place that is wanted, resolved when the rule was read. */
 class Field {
   constructor(inItem, pointer, place, tokens) {
     this.inItem = inItem;
     this.pointer = pointer;
     this.place = place;
-    this.steps = tokens.map((token) => ({
-      token,
-      isIndex: /^(0|[1-9][0-9]*)$/.test(token),
-      // Names that every object has without owning them.
-      inherited: token in Object.prototype,
-    }));
     const name = tokens[tokens.length - 1];
     const quoted = JSON.stringify(name ?? '');
     // What stands in the text in front of the value, if its name needs no escapes and is no index.
-    this.quoted = name !== undefined && !quoted.includes('\\') && !this.steps[this.steps.length - 1].isIndex
+    this.quoted = name !== undefined && !quoted.includes('\\') && !INDEX.test(name)
       ? quoted : undefined;
   }
 }
@@ -55,6 +51,24 @@ function tokensOf(pointer) {
   return pointer.slice(1).split('/').map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
+/** A node of the wanted tree, with what is asked of it for every record at hand. */
+function stepOf(token, node) {
+  const below = [...node.below].map(([name, child]) => stepOf(name, child));
+  // Names that every object has without owning them.
+  return { token, isIndex: INDEX.test(token), inherited: token in Object.prototype, place: node.place, below };
+}
+
+function pick(step, value, values) {
+  if (step.place !== undefined) values[step.place] = value;
+  if (step.below.length === 0 || typeof value !== 'object' || value === null) return;
+  const isArray = Array.isArray(value);
+  for (const below of step.below) {
+    if (isArray ? !below.isIndex : below.inherited && !Object.hasOwn(value, below.token)) continue;
+    const found = value[below.token];
+    if (found !== undefined) pick(below, found, values);
+  }
+}
+
 const SIMPLE_END = new Set([undefined, ',', '}', ']', ' ', '\n', '\r', '\t']);
 const NUMBER = /-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
@@ -62,6 +76,7 @@ const NUMBER = /-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 export class Document {
   #text;
   #wanted;
+  #values;
   #found;
   #plain;
 
@@ -77,16 +92,14 @@ export class Document {
     return this.#text;
   }
 
-  /** What is there: undefined if nothing is. */
-  at(field) {
-    let value = this.value;
-    for (const { token, isIndex, inherited } of field.steps) {
-      if (typeof value !== 'object' || value === null) return undefined;
-      if (Array.isArray(value)) value = isIndex ? value[token] : undefined;
-      else if (inherited && !Object.hasOwn(value, token)) return undefined;
-      else value = value[token];
+  /** What is at each place, by its number: undefined if nothing is. Rules read most places, and some often. */
+  get values() {
+    if (this.#values === undefined) {
+      this.#values = new Array(this.#wanted.places).fill(undefined);
+      this.#wanted.steps ??= stepOf(undefined, this.#wanted.root);
+      pick(this.#wanted.steps, this.value, this.#values);
     }
-    return value;
+    return this.#values;
   }
 
   /** The part of the text that is there. */
@@ -140,7 +153,7 @@ export class Facts {
 
   /** What the record has at a place, if it is not null. */
   some(field) {
-    return this.document(field)?.at(field) ?? undefined;
+    return this.document(field)?.values[field.place] ?? undefined;
   }
 
   /** Where a field is in the record's value. */
@@ -154,7 +167,7 @@ export class Facts {
 
   /** What the record must have there; undefined, and the fault is noted, if it has not. */
   needed(field) {
-    const value = this.document(field)?.at(field);
+    const value = this.document(field)?.values[field.place];
     if (value !== undefined && value !== null) return value;
     const reason = value === null ? 'this field is null' : 'this field is missing';
     this.out.reject('missing-field', reason, this.pointer(field));

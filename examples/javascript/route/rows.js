@@ -81,7 +81,7 @@ class Cell {
       }
       // The usual case, without a leaf.
       if (isText && typeof value === 'string' && facts.document(field).isUnicode(value)) return value;
-      return noted(facts, field, () => type.read(Leaf.of(facts, field, value, parse)));
+      return noted(facts, field, () => type.read(new Leaf(value, parse, facts.document(field), field)));
     };
   }
 
@@ -132,7 +132,8 @@ function constant(value, type, name, at) {
   const json = config.json(value);
   const plain = value instanceof Digits ? Number(json) : value instanceof Map ? {} : value;
   try {
-    return type.read(new Leaf(plain, true, (text) => text.isWellFormed(), () => json, () => json));
+    const itself = { isUnicode: (text) => text.isWellFormed(), digits: () => json, raw: () => json };
+    return type.read(new Leaf(plain, true, itself));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     throw new ConfigError(at, `${json} is not of the type ${name}`);

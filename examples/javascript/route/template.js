@@ -67,7 +67,7 @@ function textOf(part, facts, escape) {
   if (value === undefined) return undefined;
   // Most values are texts without escapes: no leaf is needed for them.
   const text = typeof value === 'string' && facts.document(part).isUnicode(value)
-    ? value : noted(facts, part, () => Leaf.of(facts, part, value).scalar());
+    ? value : noted(facts, part, () => new Leaf(value, false, facts.document(part), part).scalar());
   return text === undefined ? undefined : escape(text);
 }
 

@@ -37,23 +37,22 @@ def not_number(text):
 class Leaf:
     """A value that is not null; with `parse` a text that holds a number or boolean will do."""
 
-    __slots__ = ("value", "parse", "is_unicode", "raw")
+    __slots__ = ("value", "parse", "document", "field")
 
-    def __init__(self, value, parse, is_unicode, raw):
+    def __init__(self, value, parse, document, field=None):
         self.value = value
         self.parse = parse
-        self.is_unicode = is_unicode
-        self.raw = raw
+        # Where it comes from.
+        self.document = document
+        self.field = field
 
-    @staticmethod
-    def of(facts, field, value, parse=False):
-        document = facts.document(field)
-        return Leaf(value, parse, document.is_unicode, lambda: document.raw(field))
+    def raw(self):
+        return self.document.raw(self.field)
 
     def text(self, wanted):
         if type(self.value) is not str:
             raise wrong(wanted, self.value)
-        if not self.is_unicode(self.value):
+        if not self.document.is_unicode(self.value):
             raise Refusal("bad-text", "the text has half a surrogate pair")
         return self.value
 

@@ -32,14 +32,12 @@ DECODER = json.JSONDecoder(parse_int=Digits, parse_float=Digits, parse_constant=
 class Field:
     """A place that is wanted, resolved when the rule was read."""
 
-    __slots__ = ("in_item", "pointer", "place", "steps")
+    __slots__ = ("in_item", "pointer", "place")
 
-    def __init__(self, in_item, pointer, place, tokens):
+    def __init__(self, in_item, pointer, place):
         self.in_item = in_item
         self.pointer = pointer
         self.place = place
-        # Each as a property's name, and as an index if it can be one.
-        self.steps = [(token, int(token) if INDEX.fullmatch(token) and len(token) < 10 else None) for token in tokens]
 
 
 class Places:
@@ -58,7 +56,7 @@ class Places:
         tokens = tokens_of(pointer)
         if tokens is None:
             raise ConfigError(at, f"`{text}` is not a JSON pointer")
-        return Field(in_item, pointer, (self.item if in_item else self.root).place(tokens), tokens)
+        return Field(in_item, pointer, (self.item if in_item else self.root).place(tokens))
 
 
 def is_pointer(text):
@@ -77,7 +75,7 @@ def tokens_of(pointer):
 class Document:
     """A record's value, or an item of it: parsed, and as its text."""
 
-    __slots__ = ("value", "cut", "own_text", "wanted", "found", "may_be_half", "deep")
+    __slots__ = ("value", "cut", "own_text", "wanted", "found", "may_be_half", "deep", "picked")
 
     def __init__(self, value, text, wanted, may_be_half, deep=False):
         """`text` may be a function: an item's text is cut out only where it is needed."""
@@ -89,6 +87,7 @@ class Document:
         # Only an escape can make half a surrogate pair.
         self.may_be_half = may_be_half
         self.deep = deep
+        self.picked = None
 
     @staticmethod
     def parse(text, wanted):
@@ -109,29 +108,16 @@ class Document:
             self.own_text = self.cut()
         return self.own_text
 
-    def at(self, field):
-        """What is there, or MISSING."""
-        if self.deep:
-            return self.shallow(field)
-        value = self.value
-        for token, index in field.steps:
-            if type(value) is dict:
-                value = value.get(token, MISSING)
-            elif type(value) is list and index is not None and index < len(value):
-                value = value[index]
+    @property
+    def values(self):
+        """What is at each place, by its number: MISSING if nothing is. Rules read most places, and some often."""
+        if self.picked is None:
+            self.picked = [MISSING] * self.wanted.places
+            if self.deep:
+                self.picked = [MISSING if raw is None else shallow(raw) for raw in self.wanted.find(self.text)]
             else:
-                return MISSING
-        return value
-
-    def shallow(self, field):
-        """What is there in a text that nests too deep for the parser: of lists and objects only what they are."""
-        raw = self.raw(field)
-        if raw is None:
-            return MISSING
-        try:
-            return DECODER.decode(raw)
-        except RecursionError:
-            return [] if raw.startswith("[") else {}
+                pick(self.wanted.root, self.value, self.picked)
+        return self.picked
 
     def raw(self, field):
         """The part of the text that is there."""
@@ -141,6 +127,30 @@ class Document:
 
     def is_unicode(self, text):
         return not self.may_be_half or text.isascii() or HALF_PAIR.search(text) is None
+
+
+def pick(node, value, values):
+    if node.place is not None:
+        values[node.place] = value
+    if not node.below:
+        return
+    if type(value) is dict:
+        for token, below in node.below.items():
+            found = value.get(token, MISSING)
+            if found is not MISSING:
+                pick(below, found, values)
+    elif type(value) is list:
+        for token, below in node.below.items():
+            if INDEX.fullmatch(token) and len(token) < 10 and int(token) < len(value):
+                pick(below, value[int(token)], values)
+
+
+def shallow(raw):
+    """A part of a text that nests too deep for the parser: of lists and objects only what they are."""
+    try:
+        return DECODER.decode(raw)
+    except RecursionError:
+        return [] if raw.startswith("[") else {}
 
 
 class Item:
@@ -171,13 +181,10 @@ class Facts:
             return self.root
         return self.item.document if self.item else None
 
-    def at(self, field):
-        document = self.document(field)
-        return MISSING if document is None else document.at(field)
-
     def some(self, field):
         """What the record has at a place, MISSING if that is nothing or null."""
-        value = self.at(field)
+        document = self.item and self.item.document if field.in_item else self.root
+        value = document.values[field.place] if document else None
         return MISSING if value is None else value
 
     def pointer(self, field):
@@ -188,7 +195,8 @@ class Facts:
 
     def needed(self, field):
         """What the record must have there; MISSING, and the fault is noted, if it has not."""
-        value = self.at(field)
+        document = self.document(field)
+        value = document.values[field.place] if document else MISSING
         if value is not None and value is not MISSING:
             return value
         reason = "this field is null" if value is None else "this field is missing"

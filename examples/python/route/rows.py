@@ -84,7 +84,7 @@ class Cell:
             # The usual case, without a leaf.
             if is_text and type(value) is str and facts.document(field).is_unicode(value):
                 return value
-            return refused_if_none(noted(facts, field, lambda: read_leaf(Leaf.of(facts, field, value, parse))))
+            return refused_if_none(noted(facts, field, read_leaf, Leaf(value, parse, facts.document(field), field)))
 
         return read
 
@@ -135,12 +135,25 @@ RECORD_PARTS = {
 }
 
 
+class Constant:
+    """Where a value of the configuration comes from."""
+
+    def __init__(self, json):
+        self.json = json
+
+    def raw(self, field):
+        return self.json
+
+    def is_unicode(self, text):
+        return HALF_PAIR.search(text) is None
+
+
 def constant(value, type_name, at):
     """A value that stands in the configuration."""
     json = config.json(value)
     plain = type(value)(json) if type(value) is not str and isinstance(value, str) else value
     try:
-        return TYPES[type_name][1](Leaf(plain, True, lambda text: HALF_PAIR.search(text) is None, lambda: json))
+        return TYPES[type_name][1](Leaf(plain, True, Constant(json)))
     except Refusal:
         raise ConfigError(at, f"{json} is not of the type {type_name}") from None
 

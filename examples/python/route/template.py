@@ -4,7 +4,7 @@ import re
 
 from gristmill_sdk import ConfigError, Refusal
 from route.leaf import Leaf
-from route.place import Field, MISSING, is_pointer
+from route.place import Digits, Field, MISSING, is_pointer
 
 PIECES = re.compile(r"\{\{|\}\}|\{([^}]*)\}|[^{}]+|[{}]", re.DOTALL)
 MARKUP = re.compile("[&<>\"'\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -71,17 +71,19 @@ def text_of(part, facts, escape):
     if value is MISSING:
         return None
     # Most values are texts without escapes: no leaf is needed for them.
-    if type(value) is not str or not facts.document(part).is_unicode(value):
-        value = noted(facts, part, Leaf.of(facts, part, value).scalar)
+    if type(value) is Digits:
+        value = str(value)
+    elif type(value) is not str or not facts.document(part).is_unicode(value):
+        value = noted(facts, part, Leaf.scalar, Leaf(value, False, facts.document(part), part))
         if value is None:
             return None
     return escape(value) if escape else value
 
 
-def noted(facts, field, read):
-    """The result; None, and the fault is noted at the field, if it raises a refusal."""
+def noted(facts, field, read, leaf):
+    """What is read of a leaf; None, and the fault is noted at the field, if that raises a refusal."""
     try:
-        return read()
+        return read(leaf)
     except Refusal as refusal:
         _, code, _, reason = refusal.fault
         facts.out.reject(code, reason, facts.pointer(field))
