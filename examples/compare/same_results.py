@@ -32,7 +32,8 @@ def main(host, modules, *others):
                 counts = ", ".join(f"{len(effects)} {name}" for name, effects in found.items())
                 wanted = wanted or found
                 differing = [name for name in wanted if wanted[name] != found[name]]
-                print(f"  {module}: {counts}: {f'DIFFERENT {differing}' if differing else 'the same' if module != 'route' else ''}")
+                verdict = f"DIFFERENT {differing}" if differing else "the same"
+                print(f"  {module}: {counts}" + (f": {verdict}" if module != "route" else ""), flush=True)
                 for name in differing:
                     show_first(wanted[name], found[name])
                 same = same and not differing

@@ -22,14 +22,16 @@ engine=${ENGINE:-spidermonkey}
 case $engine in spidermonkey | quickjs) ;; *) fail "ENGINE is spidermonkey or quickjs, not $engine" ;; esac
 command -v node >/dev/null || fail "node is missing: install Node.js 20 or later"
 command -v npm >/dev/null || fail "npm is missing: it comes with Node.js"
-[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || fail "Node.js $(node --version) is too old: 20 or later"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] \
+  || fail "Node.js $(node --version) is too old: 20 or later"
 
 # The lock file pins the whole tree. What is installed is known by it: nothing is fetched twice.
 if ! cmp -s "$here/tools/package-lock.json" "$tools/installed"; then
   mkdir -p "$tools"
   rm -f "$tools/installed"
   cp "$here/tools/package.json" "$here/tools/package-lock.json" "$tools/"
-  npm ci --prefix "$tools" --no-audit --no-fund --loglevel=error >&2 || fail "npm could not install the tools into $tools"
+  npm ci --prefix "$tools" --no-audit --no-fund --loglevel=error >&2 \
+    || fail "npm could not install the tools into $tools"
   cp "$here/tools/package-lock.json" "$tools/installed"
 fi
 # The script stands where its imports are found.

@@ -7,7 +7,9 @@ import { Digits } from '../sdk/json.js';
 export function table(value, at, known) {
   if (!(value instanceof Map)) throw new ConfigError(at, 'a table is needed here');
   for (const name of value.keys()) {
-    if (!known.includes(name)) throw new ConfigError(`${at}/${name}`, `unknown field \`${name}\`, known are ${known.join(', ')}`);
+    if (!known.includes(name)) {
+      throw new ConfigError(`${at}/${name}`, `unknown field \`${name}\`, known are ${known.join(', ')}`);
+    }
   }
   // An optional part may be null.
   return Object.fromEntries(known.map((name) => [name, value.get(name) ?? undefined]));
@@ -19,8 +21,8 @@ export function list(value, at) {
 }
 
 export function text(value, at) {
-  if (typeof value !== 'string') throw new ConfigError(at, value === undefined ? 'a text is missing' : 'a text is needed here');
-  return value;
+  if (typeof value === 'string') return value;
+  throw new ConfigError(at, value === undefined ? 'a text is missing' : 'a text is needed here');
 }
 
 export function boolean(value, at) {

@@ -103,7 +103,9 @@ const CONTROLS = /[\x00-\x1f\x7f-\x9f]/;
 export class MailRule {
   constructor(declared, places, at) {
     const { to, subject, text, html } = config.table(declared, at, ['to', 'subject', 'text', 'html']);
-    if (typeof to !== 'string' && !Array.isArray(to)) throw new ConfigError(`${at}/to`, 'a text or a list of texts is needed');
+    if (typeof to !== 'string' && !Array.isArray(to)) {
+      throw new ConfigError(`${at}/to`, 'a text or a list of texts is needed');
+    }
     this.to = (Array.isArray(to) ? to : [to]).map((one) => {
       if (typeof one !== 'string') throw new ConfigError(`${at}/to`, 'not a list of texts');
       return Template.expression(one, places, `${at}/to`);

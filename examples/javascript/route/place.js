@@ -33,7 +33,9 @@ export class Places {
   field(text, at) {
     const inItem = text.startsWith('@');
     const pointer = inItem ? text.slice(1) : text;
-    if (inItem && this.item === undefined) throw new ConfigError(at, `\`${text}\` needs an item: the rule has no \`each\``);
+    if (inItem && this.item === undefined) {
+      throw new ConfigError(at, `\`${text}\` needs an item: the rule has no \`each\``);
+    }
     const tokens = tokensOf(pointer);
     if (tokens === undefined) throw new ConfigError(at, `\`${text}\` is not a JSON pointer`);
     return new Field(inItem, pointer, (inItem ? this.item : this.root).place(tokens), tokens);

@@ -30,8 +30,8 @@ export class RowRule {
 
   /** Brings the cells into the order of a table that an earlier row has declared. */
   fit(columns) {
-    const places = this.cells.map((cell) => columns.findIndex((column) => column.name === cell.name && column.kind === cell.kind));
-    if (places.includes(-1) || places.length !== columns.length) {
+    const known = ({ name, kind }) => columns.some((column) => column.name === name && column.kind === kind);
+    if (!this.cells.every(known) || this.cells.length !== columns.length) {
       throw new ConfigError(this.at, `table \`${this.table}\` has other columns or types in an earlier rule`);
     }
     this.cells = columns.map(({ name }) => this.cells.find((cell) => cell.name === name));
@@ -87,7 +87,9 @@ class Cell {
 
   #ofRecord(column, places, at) {
     const part = RECORD_PARTS[column.record];
-    if (!Object.hasOwn(RECORD_PARTS, column.record)) throw new ConfigError(at, `a record has no part \`${column.record}\``);
+    if (!Object.hasOwn(RECORD_PARTS, column.record)) {
+      throw new ConfigError(at, `a record has no part \`${column.record}\``);
+    }
     const type = column.type ?? part.type;
     if (type !== part.type && (column.record !== 'key' || type !== 'bytes')) {
       throw new ConfigError(at, 'only the key has a choice of type: text or bytes');
@@ -147,7 +149,7 @@ export function declareTables(rows) {
     if (tables.has(row.table)) row.fit(tables.get(row.table));
     else tables.set(row.table, row.cells.map(({ name, kind, nullable }) => ({ name, kind, nullable })));
   }
-  const declared = (columns) => new Map(columns.map(({ name, kind, nullable }) => [name, kind + (nullable ? '?' : '')]));
-  return new Map([...tables].map(([name, columns]) => [name, declared(columns)]));
+  const kindOf = ({ name, kind, nullable }) => [name, kind + (nullable ? '?' : '')];
+  return new Map([...tables].map(([name, columns]) => [name, new Map(columns.map(kindOf))]));
 }
 

@@ -139,7 +139,8 @@ export class Table {
 
   #refuseStrangers(cells) {
     const known = this.columns.map((column) => column.name);
-    throw new TypeError(`table "${this.name}" has no column ${Object.keys(cells).find((name) => !known.includes(name))}`);
+    const stranger = Object.keys(cells).find((name) => !known.includes(name));
+    throw new TypeError(`table "${this.name}" has no column ${stranger}`);
   }
 
   #place(column) {
@@ -184,7 +185,8 @@ export class Messages {
 
   add(input, { topic, key, value, headers }, valueAt) {
     if ((topic !== undefined) !== this.dynamic) {
-      throw new Error(`output "${this.output}" is declared ${this.dynamic ? 'dynamic: its messages need' : 'fixed: its messages have no'} topic`);
+      const needs = this.dynamic ? 'dynamic: its messages need a' : 'fixed: its messages have no';
+      throw new Error(`output "${this.output}" is declared ${needs} topic`);
     }
     const index = this.inputs.length;
     if (this.dynamic) this.topics.push(String(topic));
