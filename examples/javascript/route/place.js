@@ -67,7 +67,9 @@ function pick(step, value, values) {
   for (const below of step.below) {
     if (isArray ? !below.isIndex : below.inherited && !Object.hasOwn(value, below.token)) continue;
     const found = value[below.token];
-    if (found !== undefined) pick(below, found, values);
+    if (found === undefined) continue;
+    if (below.below.length === 0) values[below.place] = found;
+    else pick(below, found, values);
   }
 }
 
@@ -78,30 +80,22 @@ const NUMBER = /-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 export class Document {
   #text;
   #wanted;
-  #values;
   #found;
   #plain;
 
   /** `text` may be a function: an item's text is cut out only where it is needed. */
   constructor(value, text, wanted) {
-    this.value = value;
     this.#text = text;
     this.#wanted = wanted;
+    wanted.steps ??= stepOf(undefined, wanted.root);
+    /** What is at each place, by its number: undefined if nothing is. Rules read most places, and some often. */
+    this.values = new Array(wanted.places).fill(undefined);
+    pick(wanted.steps, value, this.values);
   }
 
   get text() {
     if (typeof this.#text === 'function') this.#text = this.#text();
     return this.#text;
-  }
-
-  /** What is at each place, by its number: undefined if nothing is. Rules read most places, and some often. */
-  get values() {
-    if (this.#values === undefined) {
-      this.#values = new Array(this.#wanted.places).fill(undefined);
-      this.#wanted.steps ??= stepOf(undefined, this.#wanted.root);
-      pick(this.#wanted.steps, this.value, this.#values);
-    }
-    return this.#values;
   }
 
   /** The part of the text that is there. */

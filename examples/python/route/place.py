@@ -75,11 +75,10 @@ def tokens_of(pointer):
 class Document:
     """A record's value, or an item of it: parsed, and as its text."""
 
-    __slots__ = ("value", "cut", "own_text", "wanted", "found", "may_be_half", "deep", "picked")
+    __slots__ = ("cut", "own_text", "wanted", "found", "may_be_half", "deep", "values")
 
     def __init__(self, value, text, wanted, may_be_half, deep=False):
         """`text` may be a function: an item's text is cut out only where it is needed."""
-        self.value = value
         self.own_text = None if callable(text) else text
         self.cut = text
         self.wanted = wanted
@@ -87,7 +86,12 @@ class Document:
         # Only an escape can make half a surrogate pair.
         self.may_be_half = may_be_half
         self.deep = deep
-        self.picked = None
+        # What is at each place, by its number: MISSING if nothing is. Rules read most places, and some often.
+        if deep:
+            self.values = [MISSING if raw is None else shallow(raw) for raw in wanted.find(text)]
+        else:
+            self.values = [MISSING] * wanted.places
+            pick(wanted.root, value, self.values)
 
     @staticmethod
     def parse(text, wanted):
@@ -108,17 +112,6 @@ class Document:
             self.own_text = self.cut()
         return self.own_text
 
-    @property
-    def values(self):
-        """What is at each place, by its number: MISSING if nothing is. Rules read most places, and some often."""
-        if self.picked is None:
-            self.picked = [MISSING] * self.wanted.places
-            if self.deep:
-                self.picked = [MISSING if raw is None else shallow(raw) for raw in self.wanted.find(self.text)]
-            else:
-                pick(self.wanted.root, self.value, self.picked)
-        return self.picked
-
     def raw(self, field):
         """The part of the text that is there."""
         if self.found is None:
@@ -137,8 +130,12 @@ def pick(node, value, values):
     if type(value) is dict:
         for token, below in node.below.items():
             found = value.get(token, MISSING)
-            if found is not MISSING:
+            if found is MISSING:
+                continue
+            if below.below:
                 pick(below, found, values)
+            else:
+                values[below.place] = found
     elif type(value) is list:
         for token, below in node.below.items():
             if INDEX.fullmatch(token) and len(token) < 10 and int(token) < len(value):
@@ -183,8 +180,10 @@ class Facts:
 
     def some(self, field):
         """What the record has at a place, MISSING if that is nothing or null."""
-        document = self.item and self.item.document if field.in_item else self.root
-        value = document.values[field.place] if document else None
+        if field.in_item:
+            value = self.item.document.values[field.place] if self.item else None
+        else:
+            value = self.root.values[field.place]
         return MISSING if value is None else value
 
     def pointer(self, field):
