@@ -58,7 +58,11 @@ def outcome(data):
     records = database.execute(
         "SELECT topic, partition, key, value, headers FROM gristmill_journal_records"
         f" JOIN gristmill_journal_partitions ON id = place >> {OFFSET_BITS} WHERE topic <> 'product_orders'").fetchall()
-    messages = [(*record[:4], read_headers(record[4])) for record in records]
+    # Records without a key go to any partition.
+    messages = [
+        (topic, None if key is None else partition, key, value, read_headers(headers))
+        for topic, partition, key, value, headers in records
+    ]
     mails = [(path.name, read_mail(path)) for path in (data / "mail").glob("*.eml")]
     return {
         "rows": sorted(orders, key=repr), "messages": sorted(messages, key=repr), "mails": sorted(mails),

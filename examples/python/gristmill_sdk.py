@@ -60,21 +60,21 @@ def module(about, configure, config_schema=None):
     """The class that `app.py` must hold under the name `Transformer`; `configure(config, text)` gives a `Plan`."""
 
     class Transformer:
-        def __init__(self):
-            self.configured = None
+        # Of the class: each call is made on an instance of its own.
+        configured = None
 
         def describe(self):
             return Description(about, config_schema)
 
         def configure(self, text):
             def work():
-                self.configured = Configured(configure(parse_config(text), text))
-                return self.configured.plan
+                Transformer.configured = Configured(configure(parse_config(text), text))
+                return Transformer.configured.plan
 
             return told("configure", work)
 
         def apply(self, batch):
-            return told("apply", lambda: self.configured.apply(batch))
+            return told("apply", lambda: Transformer.configured.apply(batch))
 
     return Transformer
 

@@ -11,9 +11,9 @@ from gristmill_values import parse_base64, parse_date, parse_decimal, parse_time
 
 def run(transform, records, **plan):
     """What each record causes under a plan."""
-    transformer = module("a test", lambda config, text: Plan(transform, **plan))()
-    transformer.configure("{}")
-    return by_record(transformer.apply(batch_of(records)), len(records))
+    transformer = module("a test", lambda config, text: Plan(transform, **plan))
+    transformer().configure("{}")
+    return by_record(transformer().apply(batch_of(records)), len(records))
 
 
 class Sdk(unittest.TestCase):
