@@ -7,6 +7,8 @@ digits. It loses the spelling of documents, and words its errors in its own way:
 import json
 import re
 
+# Where an error is. Columns count bytes, and readers of bytes look at one at a time.
+AT, LOOKED, TOOK = "at", "looked", "took"
 SPACES = re.compile(r"[ \t\n\r]*")
 PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 HEX = re.compile(r"[0-9a-fA-F]{4}")
@@ -81,9 +83,12 @@ class Scanner:
         self.at = pattern.match(self.text, self.at).end()
         return self.text[self.at:self.at + 1]
 
-    def fail(self, what, looked=True):
-        """An error at the character before `at`, or, where one was only looked at, at that one."""
-        before = self.text[:self.at + looked].encode("utf-8", "surrogatepass")
+    def fail(self, what, where=LOOKED):
+        """An error behind what was read, AT; behind the first byte of the next character, LOOKED; or of the last,
+        TOOK."""
+        end = self.at - 1 if where == TOOK else self.at
+        byte = "" if where == AT else self.text[end:end + 1]
+        before = (self.text[:end] + (byte if byte.isascii() else "?")).encode("utf-8", "surrogatepass")
         line = before.count(b"\n") + 1
         column = len(before) - (before.rfind(b"\n") + 1)
         raise ValueError(f"{what} at line {line} column {column}")
@@ -114,10 +119,10 @@ class Scanner:
             for letter in WORDS[first]:
                 following = self.text[self.at:self.at + 1]
                 if not following:
-                    self.fail("EOF while parsing a value", False)
+                    self.fail("EOF while parsing a value", AT)
                 self.at += 1
                 if following != letter:
-                    self.fail("expected ident", False)
+                    self.fail("expected ident", TOOK)
         elif first == "-" or first in DIGITS:
             self.number()
         else:
@@ -146,9 +151,12 @@ class Scanner:
 
     def digits(self, taken):
         if not self.here(DIGITS):
-            if taken:
-                self.at = min(self.at + 1, len(self.text))
-            self.fail("invalid number", not taken)
+            if not taken:
+                self.fail("invalid number")
+            if self.at == len(self.text):
+                self.fail("invalid number", AT)
+            self.at += 1
+            self.fail("invalid number", TOOK)
         while self.here(DIGITS):
             self.at += 1
 
@@ -160,25 +168,25 @@ class Scanner:
                 self.at += 1
                 return
             if not following:
-                self.fail("EOF while parsing a string", False)
+                self.fail("EOF while parsing a string", AT)
             if following != "\\":
-                self.fail("control character (\\u0000-\\u001F) found while parsing a string", False)
+                self.fail("control character (\\u0000-\\u001F) found while parsing a string", AT)
             self.escape()
 
     def escape(self):
         letter = self.text[self.at + 1:self.at + 2]
         self.at = min(self.at + 2, len(self.text))
         if not letter:
-            self.fail("EOF while parsing a string", False)
+            self.fail("EOF while parsing a string", AT)
         if letter == "u":
             digits = self.text[self.at:self.at + 4]
             self.at += len(digits)
             if len(digits) < 4:
-                self.fail("EOF while parsing a string", False)
+                self.fail("EOF while parsing a string", AT)
             if not HEX.fullmatch(digits):
-                self.fail("invalid escape", False)
+                self.fail("invalid escape", AT)
         elif letter not in '"\\/bfnrt':
-            self.fail("invalid escape", False)
+            self.fail("invalid escape", TOOK)
 
     def object(self, node):
         """Deep nesting is no concern of a wanted tree's depth: where nothing is wanted, brackets are counted."""

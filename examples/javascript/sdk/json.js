@@ -3,6 +3,8 @@
 // `JSON.parse` is far faster and is what modules should use. It loses the digits of numbers (`1.10`, 2^53 + 1) and
 // the spelling of documents, and each engine words its errors differently: this is for where that matters.
 
+import { utf8Length } from './utf8.js';
+
 /** The places to look for, as a tree by the tokens of their pointers. */
 export class Wanted {
   constructor() {
@@ -67,6 +69,11 @@ export function parseExact(text) {
   return new Scanner(text, []).exact();
 }
 
+/** Where an error is. Columns count bytes, and readers of bytes look at one at a time. */
+const AT = 'at';
+const LOOKED = 'looked';
+const TOOK = 'took';
+
 const SPACES = /[ \t\n\r]*/y;
 const PLAIN = /[^"\\\x00-\x1f]*/y;
 const DIGITS = /[0-9]*/y;
@@ -85,10 +92,12 @@ class Scanner {
     return this.text[this.at];
   }
 
-  /** An error at the character before `at`, or, where one was only looked at, at that one. */
-  fail(what, looked = true) {
-    const bytes = new ByteCount(this.text, Math.min(this.at + (looked ? 1 : 0), this.text.length));
-    throw new SyntaxError(`${what} at line ${bytes.line} column ${bytes.column}`);
+  /** An error behind what was read, `AT`; behind the first byte of the next character, `LOOKED`; or of the last, `TOOK`. */
+  fail(what, where = LOOKED) {
+    const end = where === TOOK ? this.at - 1 : this.at;
+    const byte = where === AT ? '' : this.text.slice(end, end + 1).replace(/[^\x00-\x7f]/, '?');
+    const lines = (this.text.slice(0, end) + byte).split('\n');
+    throw new SyntaxError(`${what} at line ${lines.length} column ${utf8Length(lines[lines.length - 1])}`);
   }
 
   end() {
@@ -117,9 +126,9 @@ class Scanner {
     if (word !== undefined) {
       for (const letter of word) {
         const next = this.text[this.at];
-        if (next === undefined) this.fail('EOF while parsing a value', false);
+        if (next === undefined) this.fail('EOF while parsing a value', AT);
         this.at += 1;
-        if (next !== letter) this.fail('expected ident', false);
+        if (next !== letter) this.fail('expected ident', TOOK);
       }
     } else if (first === '-' || (first >= '0' && first <= '9')) {
       this.number();
@@ -149,8 +158,10 @@ class Scanner {
 
   digits(taken) {
     if (!isDigit(this.text[this.at])) {
-      if (taken && this.at < this.text.length) this.at += 1;
-      this.fail('invalid number', !taken);
+      if (!taken) this.fail('invalid number');
+      if (this.at === this.text.length) this.fail('invalid number', AT);
+      this.at += 1;
+      this.fail('invalid number', TOOK);
     }
     this.skip(DIGITS);
   }
@@ -163,8 +174,8 @@ class Scanner {
         this.at += 1;
         return;
       }
-      if (next === undefined) this.fail('EOF while parsing a string', false);
-      if (next !== '\\') this.fail('control character (\\u0000-\\u001F) found while parsing a string', false);
+      if (next === undefined) this.fail('EOF while parsing a string', AT);
+      if (next !== '\\') this.fail('control character (\\u0000-\\u001F) found while parsing a string', AT);
       this.escape();
     }
   }
@@ -174,15 +185,15 @@ class Scanner {
     this.at += 2;
     if (letter === undefined) {
       this.at = this.text.length;
-      this.fail('EOF while parsing a string', false);
+      this.fail('EOF while parsing a string', AT);
     }
     if (letter === 'u') {
       const hex = this.text.slice(this.at, this.at + 4);
       this.at = Math.min(this.at + 4, this.text.length);
-      if (hex.length < 4) this.fail('EOF while parsing a string', false);
-      if (!/^[0-9a-fA-F]{4}$/.test(hex)) this.fail('invalid escape', false);
+      if (hex.length < 4) this.fail('EOF while parsing a string', AT);
+      if (!/^[0-9a-fA-F]{4}$/.test(hex)) this.fail('invalid escape', AT);
     } else if (!'"\\/bfnrt'.includes(letter)) {
-      this.fail('invalid escape', false);
+      this.fail('invalid escape', TOOK);
     }
   }
 
@@ -336,18 +347,4 @@ class Scanner {
 
 function isDigit(char) {
   return char !== undefined && char >= '0' && char <= '9';
-}
-
-/** Line and column of the place before index `end`: columns count bytes, as the Rust modules have it. */
-class ByteCount {
-  constructor(text, end) {
-    const before = text.slice(0, end);
-    const lines = before.split('\n');
-    this.line = lines.length;
-    this.column = 0;
-    for (const char of lines[lines.length - 1]) {
-      const point = char.codePointAt(0);
-      this.column += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    }
-  }
 }

@@ -52,7 +52,7 @@ export function packTexts(texts) {
   return { data, ends };
 }
 
-function utf8Length(text) {
+export function utf8Length(text) {
   if (!NOT_ASCII.test(text)) return text.length;
   let length = text.length;
   for (let at = 0; at < text.length; at += 1) {

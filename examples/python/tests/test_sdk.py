@@ -160,6 +160,13 @@ class Sdk(unittest.TestCase):
             ("[[1,]]", "expected value at line 1 column 5"),
             ('{"a":\n"ä', "EOF while parsing a string at line 2 column 3"),
             ("01", "invalid number at line 1 column 2"),
+            # One byte of a character is enough to see that it is wrong.
+            ("\ufeff{}", "expected value at line 1 column 1"),
+            ('["ä", tä]', "expected ident at line 1 column 9"),
+            ("-ä", "invalid number at line 1 column 2"),
+            ('"ä\\ä"', "invalid escape at line 1 column 5"),
+            ("{}\n\n", None),
+            ("[\n1\n\n", "EOF while parsing a list at line 4 column 0"),
             (' {"a" 1}', "expected `:` at line 1 column 7"),
             ("[" * 9, "EOF while parsing a list at line 1 column 9"),
             ("[1 2]", "expected `,` or `]` at line 1 column 4"),
