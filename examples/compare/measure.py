@@ -59,7 +59,7 @@ def metrics():
 
 
 def wait_for(records, process):
-    """Until so many records are worked through; 0: until the host answers."""
+    """Until so many records are worked through."""
     start = time.monotonic()
     while time.monotonic() - start < WAIT_S_MAX:
         if process.poll() is not None:
@@ -75,38 +75,37 @@ def wait_for(records, process):
 
 
 def run(host, folder, env, records):
-    """Microseconds per record after the warm-up, and the host's memory then."""
-    orders = good_orders()
-    spec = folder / "pipeline.toml"
-    process = subprocess.Popen([host, "run", spec], env=env, stderr=(folder / "log").open("w"))
-    ingest = [host, "ingest", "product_orders", folder / "records.ndjson", "--key", "/order_id"]
+    """Microseconds per record after the warm-up, and the host's memory then. All records are there when the host
+    begins, so that batches are full."""
+    write_records(folder / "records.ndjson", good_orders(), WARM_UP_RECORDS + records)
+    ingest = [host, "ingest", "product_orders", folder / "records.ndjson", "--key", "/order_id", "--partitions", "1"]
+    subprocess.run(ingest, env=env, stdout=subprocess.DEVNULL, check=True)
+    process = subprocess.Popen([host, "run", folder / "pipeline.toml"], env=env, stderr=(folder / "log").open("w"))
     try:
-        wait_for(0, process)
-        ends = [(0, 0)]
-        for count in (WARM_UP_RECORDS, records):
-            write_records(folder / "records.ndjson", orders, count)
-            subprocess.run(ingest, env=env, stdout=subprocess.DEVNULL, check=True)
-            ends.append(wait_for(ends[-1][0] + count, process))
+        done, before = wait_for(WARM_UP_RECORDS, process)
+        end, after = wait_for(WARM_UP_RECORDS + records, process)
         status = Path(f"/proc/{process.pid}/status").read_text()
         resident = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
     finally:
         process.terminate()
         process.wait()
-    (done, before), (end, after) = ends[1:]
     return (after - before) / (end - done), resident
 
 
-def least_memory(host, modules, module, scratch):
+def least_memory(host, modules, module, scratch, compiled):
     """The smallest of some limits under which the samples still become what they should."""
-    fits = None
-    for mib in (96, 80, 64, 48, 32, 24, 16, 8, 4):
+    fits, wanted = None, None
+    for mib in (128, 96, 80, 64, 48, 32, 24, 16, 8, 4):
         limit = ("[limits]\n", f"[limits]\nguest_memory_bytes_max = {mib * MIB}\n")
         write_pipeline(scratch / "pipeline", module, validated=False, replace=[limit, ONE_LANE])
         try:
-            found = demo(host, modules, scratch / "pipeline", scratch / "compiled")
-        except SystemExit:
+            found = demo(host, modules, scratch / "pipeline", compiled)["dead_letters"]
+        except SystemExit as failed:
+            print(f"{module} with {mib} MiB: {str(failed).strip().splitlines()[-1]}", file=sys.stderr)
             break
-        if any(code.startswith("guest-") for code in found["dead_letters"]):
+        wanted = wanted or found
+        if found != wanted:
+            print(f"{module} with {mib} MiB: {found}", file=sys.stderr)
             break
         fits = mib
     return fits
@@ -118,6 +117,7 @@ def main():
     arguments.add_argument("modules", type=Path)
     arguments.add_argument("others", nargs="+", type=Path)
     arguments.add_argument("--records", type=int, default=24_000)
+    arguments.add_argument("--compiled", type=Path, help="a folder of compiled modules to use: no check is cold then")
     given = arguments.parse_args()
     host, modules = given.host.resolve(), given.modules.resolve()
     print("| module | bytes | check, cold | check, warm | µs per record | ratio | host's memory | least memory |")
@@ -128,14 +128,15 @@ def main():
             scratch = Path(scratch)
             folder = scratch / "pipeline"
             write_pipeline(folder, module, validated=False, replace=[ONE_LANE])
+            compiled = given.compiled or scratch / "compiled"
             env = environment(modules, GRISTMILL_LISTEN=ADDRESS, GRISTMILL_DATA=str(scratch / "data"),
-                              GRISTMILL_CACHE=str(scratch / "compiled"))
+                              GRISTMILL_CACHE=str(compiled))
             check = [host, "check", folder / "pipeline.toml"]
             cold, warm = seconds_of(check, env), seconds_of(check, env)
             micros, resident = run(host, folder, env, given.records)
             rust = rust or micros
             path = modules / "route.wasm" if module == "route" else module
-            least = least_memory(host, modules, module, scratch)
+            least = least_memory(host, modules, module, scratch, compiled)
             print(f"| {path.name} | {path.stat().st_size:,} | {cold:.1f} s | {warm:.2f} s | {micros:.1f} |"
                   f" {micros / rust:.1f} | {resident:.0f} MiB | {least} MiB |", flush=True)
 

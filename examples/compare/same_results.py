@@ -3,11 +3,14 @@
 
     same_results.py GRISTMILL MODULES_FOLDER MODULE.wasm…
 
+`GRISTMILL_CACHE` may name a folder of compiled modules.
+
 Compared are rows, outgoing records with keys, headers and partitions, mails, and dead letters with all faults, byte
 for byte; once as the pipeline is, once without `validate`, where every fault is the module's own to find. The exit
 code is 1 if anything differs.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -27,7 +30,7 @@ def main(host, modules, *others):
             for module in ("route", *others):
                 folder = scratch / "pipeline"
                 write_pipeline(folder, module, validated)
-                demo(host, modules, folder, scratch / "compiled")
+                demo(host, modules, folder, os.environ.get("GRISTMILL_CACHE", scratch / "compiled"))
                 found = outcome(folder / "data")
                 counts = ", ".join(f"{len(effects)} {name}" for name, effects in found.items())
                 wanted = wanted or found
