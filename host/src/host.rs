@@ -71,7 +71,7 @@ impl Host {
         specs: Vec<Arc<Spec>>,
         adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
     ) -> anyhow::Result<Self> {
-        let mail = crate::mail::open(&settings.mail_url())?;
+        let mail = settings.open_mail()?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
         let engine = Engine::new(Some(&settings.cache_folder())).context("the sandbox cannot be set up")?;
