@@ -13,3 +13,4 @@ mod lookup;
 mod mail;
 mod sandbox;
 mod store;
+mod tls;

@@ -12,4 +12,4 @@ mod runs;
 mod site;
 mod taken;
 
-pub use site::{repository, server};
+pub use site::{Host, Set, Site, repository, server, sql};
