@@ -20,8 +20,9 @@ impl Database {
     }
 
     pub(crate) fn url(&self) -> String {
-        let server = self.server.rsplit_once('/').map_or(self.server.as_str(), |(server, _)| server);
-        format!("{server}/{}", self.name)
+        let (address, query) = self.server.split_once('?').unwrap_or((&self.server, ""));
+        let server = address.rsplit_once('/').map_or(address, |(server, _)| server);
+        format!("{server}/{}{}{query}", self.name, if query.is_empty() { "" } else { "?" })
     }
 
     /// Writes a table's rows into a file.

@@ -4,12 +4,13 @@
 use crate::catalog::check::Policy;
 use crate::catalog::signature::TrustedKeys;
 use crate::control::tls::Tls;
-use crate::log::kafka::{KafkaLog, KafkaSettings};
+use crate::log::kafka::{KafkaLog, KafkaSettings, Properties};
 use crate::log::{Log, journal::Journal};
 use crate::lookup::{KeyValues, Redis, Reference};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::database::Database;
 use crate::store::{self, Store};
+use crate::tls::Roots;
 use crate::transform::{CompileLimits, Engine};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 20] = [
+pub const ENVIRONMENT: [&str; 24] = [
     "GRISTMILL_REQUIRE_SIGNATURE",
     "GRISTMILL_TRUSTED_KEYS",
     "GRISTMILL_UPLOAD_WASI",
@@ -40,10 +41,16 @@ pub const ENVIRONMENT: [&str; 20] = [
     "GRISTMILL_SESSION_TIMEOUT_MS",
     "GRISTMILL_INGEST_RECORDS_PER_SECOND_MAX",
     "GRISTMILL_TRACE",
+    "GRISTMILL_CA_FILE",
+    "GRISTMILL_KAFKA_PROPERTIES",
+    "GRISTMILL_KAFKA_USERNAME",
+    "GRISTMILL_KAFKA_PASSWORD",
 ];
 
+const KAFKA_PROPERTIES: &str = "GRISTMILL_KAFKA_PROPERTIES";
+
 /// Where things are. Flags go before the environment, which goes before the settings file.
-#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[derive(Clone, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where records come from and messages go: kafka://host:port (several, separated by commas) | journal: (in the
@@ -53,12 +60,42 @@ pub struct Settings {
     /// Where rows go: postgres://user:password@host/database | sqlite:FILE
     #[arg(long, env = "GRISTMILL_STORE", global = true, value_name = "URL", hide_env_values = true)]
     pub store: Option<String>,
-    /// Where lookups are answered: redis://host:port | store: (the store's reference table)
+    /// Where lookups are answered: redis://user:password@host:port | rediss://… (TLS) | store: (the store's reference
+    /// table)
     #[arg(long, env = "GRISTMILL_LOOKUP", global = true, value_name = "URL", hide_env_values = true)]
     pub lookup: Option<String>,
-    /// How mail goes out: smtp://host:port | file:FOLDER (one .eml file each)
+    /// How mail goes out: smtp://user:password@host:port?tls=required (STARTTLS) | smtps://… | smtp://host:port |
+    /// file:FOLDER (one .eml file each)
     #[arg(long, env = "GRISTMILL_MAIL", global = true, value_name = "URL", hide_env_values = true)]
     pub mail: Option<String>,
+    /// Root certificates (PEM) that servers' certificates are checked against, beside the system's
+    #[arg(long, env = "GRISTMILL_CA_FILE", global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// librdkafka's properties, for all clients of the log: name=value, on lines of their own or with `;` between them
+    #[arg(long, env = KAFKA_PROPERTIES, global = true, value_name = "TEXT", hide_env_values = true)]
+    #[serde(skip)]
+    pub kafka_properties: Option<String>,
+    /// The user of the log: librdkafka's sasl.username
+    #[arg(
+        long,
+        env = "GRISTMILL_KAFKA_USERNAME",
+        global = true,
+        value_name = "USER",
+        hide_env_values = true
+    )]
+    pub kafka_username: Option<String>,
+    /// The user's password: librdkafka's sasl.password. Better in the environment: what is typed, others can see
+    #[arg(
+        long,
+        env = "GRISTMILL_KAFKA_PASSWORD",
+        global = true,
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    pub kafka_password: Option<String>,
+    /// librdkafka's properties, in the settings file.
+    #[arg(skip)]
+    pub kafka: Option<toml::Table>,
     /// The address of the HTTP interface
     #[arg(long, env = "GRISTMILL_LISTEN", global = true, value_name = "HOST:PORT")]
     pub listen: Option<String>,
@@ -110,6 +147,13 @@ pub struct Settings {
     pub compiler: Option<PathBuf>,
 }
 
+impl std::fmt::Debug for Settings {
+    /// Nothing: most of them may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
 impl Settings {
     /// Fills what flags and environment leave open from `*_FILE` variables and from the settings file.
     ///
@@ -121,24 +165,37 @@ impl Settings {
             ("GRISTMILL_STORE", &mut self.store),
             ("GRISTMILL_LOOKUP", &mut self.lookup),
             ("GRISTMILL_MAIL", &mut self.mail),
+            (KAFKA_PROPERTIES, &mut self.kafka_properties),
+            ("GRISTMILL_KAFKA_USERNAME", &mut self.kafka_username),
+            ("GRISTMILL_KAFKA_PASSWORD", &mut self.kafka_password),
         ] {
             let variable = format!("{name}_FILE");
             if let (None, Some(path)) = (&value, std::env::var_os(&variable)) {
                 let text = std::fs::read_to_string(&path)
                     .with_context(|| format!("{variable}={}: cannot be read", Path::new(&path).display()))?;
                 *value = Some(text.trim().to_owned());
+                // A file's lines are lines, also where it has only one.
+                if let (KAFKA_PROPERTIES, Some(text)) = (name, value) {
+                    text.push('\n');
+                }
             }
         }
         let Some(path) = &self.settings else { return Ok(self) };
         let shown = path.display();
         let text =
             std::fs::read_to_string(path).with_context(|| format!("settings file {shown} cannot be read"))?;
-        let file: Settings = toml::from_str(&text).with_context(|| format!("settings file {shown}"))?;
+        let file: Settings = toml::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("settings file {shown}{}", without_values(&error, &text)))?;
         Ok(Settings {
             log: self.log.or(file.log),
             store: self.store.or(file.store),
             lookup: self.lookup.or(file.lookup),
             mail: self.mail.or(file.mail),
+            ca_file: self.ca_file.or(file.ca_file),
+            kafka_properties: self.kafka_properties,
+            kafka_username: self.kafka_username.or(file.kafka_username),
+            kafka_password: self.kafka_password.or(file.kafka_password),
+            kafka: file.kafka,
             listen: self.listen.or(file.listen),
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
@@ -278,7 +335,9 @@ impl Settings {
             database = Some(opened.clone());
             Arc::new(SqliteStore::over_database(opened))
         } else {
-            store::open(&store_url).await?
+            // The file itself is looked at first: what is wrong with it, the store would tell of each connection.
+            let roots = self.roots()?;
+            store::open_trusting(&store_url, roots.as_ref().map(Roots::path)).await?
         };
         store.migrate().await?;
         Ok((store, database))
@@ -292,8 +351,17 @@ impl Settings {
         let log_url = self.log_url();
         let (store, database) = self.open_store().await?;
         let log: Arc<dyn Log> = if let Some(bootstrap) = log_url.strip_prefix("kafka://") {
-            let session_timeout_ms = self.session_timeout_ms.unwrap_or(6_000);
-            Arc::new(KafkaLog::new(KafkaSettings { bootstrap: bootstrap.to_owned(), session_timeout_ms })?)
+            if bootstrap.contains('@') {
+                bail!(
+                    "GRISTMILL_LOG: kafka:// takes no user: set GRISTMILL_KAFKA_USERNAME, GRISTMILL_KAFKA_PASSWORD and \
+                     {KAFKA_PROPERTIES}"
+                );
+            }
+            Arc::new(KafkaLog::new(KafkaSettings {
+                bootstrap: bootstrap.to_owned(),
+                session_timeout_ms: self.session_timeout_ms.unwrap_or(6_000),
+                properties: self.kafka_properties()?,
+            })?)
         } else if let Some(path) = log_url.strip_prefix("journal:") {
             let database = match (path, database) {
                 ("", Some(database)) => database,
@@ -319,7 +387,46 @@ impl Settings {
         if !url.starts_with("redis://") && !url.starts_with("rediss://") {
             bail!("GRISTMILL_LOOKUP: `{}` is not redis://host:port or store:", without_secrets(&url));
         }
-        Ok(Arc::new(Redis::new(&url).map_err(|error| anyhow::anyhow!("GRISTMILL_LOOKUP: {error}"))?))
+        let redis = Redis::trusting(&url, self.roots()?.as_ref());
+        Ok(Arc::new(redis.map_err(|error| anyhow::anyhow!("GRISTMILL_LOOKUP: {error}"))?))
+    }
+
+    /// The way that mail goes out.
+    ///
+    /// # Errors
+    /// A setting that names nothing.
+    pub fn open_mail(&self) -> anyhow::Result<Arc<dyn crate::mail::Transport>> {
+        Ok(crate::mail::open_trusting(&self.mail_url(), self.roots()?.as_ref())?)
+    }
+
+    /// The root certificates of `GRISTMILL_CA_FILE`.
+    fn roots(&self) -> anyhow::Result<Option<Roots>> {
+        self.ca_file.as_deref().map(|path| Roots::read(path).context("GRISTMILL_CA_FILE")).transpose()
+    }
+
+    /// librdkafka's properties, from wherever they are set; the environment goes before the settings file.
+    fn kafka_properties(&self) -> anyhow::Result<Properties> {
+        let mut properties = Properties::default();
+        for (name, value, origin) in [
+            ("sasl.username", &self.kafka_username, "GRISTMILL_KAFKA_USERNAME"),
+            ("sasl.password", &self.kafka_password, "GRISTMILL_KAFKA_PASSWORD"),
+        ] {
+            if let Some(value) = value {
+                properties.add(name, value, origin)?;
+            }
+        }
+        if let Some(text) = &self.kafka_properties {
+            let file = std::env::var_os(format!("{KAFKA_PROPERTIES}_FILE"));
+            let origin = match file.filter(|_| std::env::var_os(KAFKA_PROPERTIES).is_none()) {
+                Some(file) => format!("{KAFKA_PROPERTIES}_FILE={}", Path::new(&file).display()),
+                None => KAFKA_PROPERTIES.to_owned(),
+            };
+            properties.add_text(text, &origin)?;
+        }
+        if let (Some(table), Some(file)) = (&self.kafka, &self.settings) {
+            properties.add_table(table, &format!("settings file {}, [kafka]", file.display()))?;
+        }
+        Ok(properties.complete(self.roots()?.as_ref())?)
     }
 }
 
@@ -331,10 +438,21 @@ async fn open_database(path: &Path) -> anyhow::Result<Arc<Database>> {
     Ok(Database::open(path).await?)
 }
 
-/// A URL without user and password, for errors.
+/// What is known to be no secret of a URL that names nothing we know: its scheme.
 fn without_secrets(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
-        _ => url.to_owned(),
+    url.split_once("://").map_or("…".to_owned(), |(scheme, _)| format!("{scheme}://…"))
+}
+
+/// What is wrong with a settings file, with its place, and without the values in it, of which any may be a secret.
+fn without_values(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map_or(String::new(), |before| format!(", line {}", before.matches('\n').count() + 1));
+    let message = error.message();
+    match (message.find('"'), message.rfind('"')) {
+        (Some(from), Some(to)) if from < to => {
+            let (start, end) = (message.get(..from).unwrap_or(""), message.get(to + 1..).unwrap_or(""));
+            format!("{place}: {start}…{end}")
+        }
+        _ => format!("{place}: {message}"),
     }
 }

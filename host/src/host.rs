@@ -82,7 +82,7 @@ impl Host {
         adapt: impl Fn(Transform) -> anyhow::Result<Transform>,
     ) -> anyhow::Result<Self> {
         let tls = settings.tls()?;
-        let mail = crate::mail::open(&settings.mail_url())?;
+        let mail = settings.open_mail()?;
         let (store, log) = settings.open().await?;
         let keys = settings.open_lookup(&store)?;
         let engine = settings.open_engine()?;

@@ -28,5 +28,6 @@ pub mod sabotage;
 pub mod spec;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod topic_name;
 pub mod transform;

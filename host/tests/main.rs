@@ -15,3 +15,4 @@ mod mail;
 mod modules;
 mod sandbox;
 mod store;
+mod tls;

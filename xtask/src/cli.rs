@@ -25,8 +25,8 @@ usage: cargo xtask COMMAND
                               and bench.json and bench.svg in <target>/bench. --quick: small numbers from a debug
                               build, to see that it works. More options: docs/benchmark.md
   bench --profile [OPTION…]   shows where the time goes on the same load, function by function (by perf)
-  services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback; prints their addresses
-                              and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
+  services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback, in plaintext and with TLS and
+                              passwords; prints their addresses and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
                               _LOOKUP, _MAIL are used instead of new ones
   services down [--purge]     ends what `up` started; with --purge its data goes too
   services restart SERVICE    stops and starts one of kafka, postgres, redis, mail, at the same address

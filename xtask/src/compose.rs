@@ -155,6 +155,8 @@ fn the_image_is_built_with_the_workspaces_toolchain() {
     let minor = channel.trim_matches('"').rsplit_once('.').unwrap().0;
     assert!(dockerfile.contains(&format!("FROM rust:{minor}-")), "rust-toolchain.toml says {channel}");
     assert!(Path::new(&workspace::root()).join("examples").is_dir() && dockerfile.contains("COPY examples "));
+    // OpenSSL: what the build takes, and what the program runs with.
+    assert!(dockerfile.contains("pkg-config libssl-dev") && dockerfile.contains("libssl3"));
     let data = setting("GRISTMILL_DATA");
     assert!(dockerfile.contains(&format!("--home-dir {data} ")), "{data} belongs to nobody in the image");
     assert!(strings(&service("gristmill")["volumes"]).contains(&format!("gristmill:{data}")));

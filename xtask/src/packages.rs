@@ -1,5 +1,6 @@
 //! Debian packages that a command needs and the machine lacks.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -45,14 +46,25 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What building the host takes besides Rust: librdkafka, SQLite and zlib are compiled from their sources.
+/// What building the host takes besides Rust: librdkafka, SQLite and zlib are compiled from their sources; for TLS,
+/// librdkafka uses the system's OpenSSL, which is found by pkg-config.
 pub(crate) fn install_compilers() -> Result<()> {
-    let missing: Vec<_> = [("cc", "gcc"), ("c++", "g++"), ("make", "make")]
+    let mut missing: Vec<_> = [("cc", "gcc"), ("c++", "g++"), ("make", "make"), ("pkg-config", "pkg-config")]
         .into_iter()
         .filter(|(program, _)| workspace::find_program(program).is_none())
         .map(|(_, package)| package)
         .collect();
+    if !has_openssl() {
+        missing.push("libssl-dev");
+    }
     install(&missing)
+}
+
+/// Whether OpenSSL can be built against: as the build itself will find it.
+fn has_openssl() -> bool {
+    let mut asked = Command::new("pkg-config");
+    let known = asked.args(["--exists", "openssl"]).status().is_ok_and(|status| status.success());
+    known || workspace::variable("OPENSSL_DIR").is_some() || Path::new("/usr/include/openssl/ssl.h").is_file()
 }
 
 fn as_root() -> Result<Command> {

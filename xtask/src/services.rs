@@ -1,9 +1,11 @@
 //! Real servers for tests: Apache Kafka, PostgreSQL, Redis and an SMTP sink, each on loopback, with data,
-//! log and address in one folder, apart from whatever else runs on the machine.
+//! log and address in one folder, apart from whatever else runs on the machine. Each can be spoken to in plaintext
+//! without a password, as most tests do, and with TLS and a password.
 //!
 //! `up` starts what is not up, and may be called at any time; `down` ends what `up` started and nothing
 //! else. A server is known by its pid *and* its start time, so that a number used again is never killed.
 
+mod certificates;
 mod folder;
 mod kafka;
 mod mail;
@@ -82,6 +84,7 @@ pub(crate) fn up(folder: &Folder) -> Result<Running> {
     }
     packages::install(&service::missing_packages(&to_start))?;
     let kafka_libs = kafka::libs()?;
+    certificates::prepare(folder)?;
     if let Err(error) = start_all(folder, &to_start) {
         to_start.iter().try_for_each(|service| process::stop(folder, *service))?;
         return Err(error);
@@ -121,6 +124,7 @@ pub(crate) fn down(folder: &Folder, services: &[Service], purge: bool) -> Result
         }
     }
     if purge && *services == Service::ALL {
+        folder.purge(certificates::NAME)?;
         folder.forget()?;
     }
     Ok(())
@@ -129,6 +133,7 @@ pub(crate) fn down(folder: &Folder, services: &[Service], purge: bool) -> Result
 fn restart(folder: &Folder, service: Service) -> Result<()> {
     let _lock = folder.lock()?;
     process::stop(folder, service)?;
+    certificates::prepare(folder)?;
     start(folder, service)?;
     // It keeps its port, unless somebody else has taken it meanwhile.
     folder.write_env(&urls::variables(folder, &kafka::libs()?)?)

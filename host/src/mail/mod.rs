@@ -16,6 +16,7 @@ pub use relay::{Relay, Settings};
 pub use smtp::Smtp;
 
 use crate::store::PendingMail;
+use crate::tls::Roots;
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,11 +68,19 @@ pub struct Error(String);
 /// # Errors
 /// What is wrong with the setting, without the secrets in it.
 pub fn open(place: &str) -> Result<Arc<dyn Transport>, Error> {
+    open_trusting(place, None)
+}
+
+/// The same; a server's certificate is checked against `roots` too, unless the setting names others.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_trusting(place: &str, roots: Option<&Roots>) -> Result<Arc<dyn Transport>, Error> {
     if let Some(folder) = place.strip_prefix("file:") {
         if folder.is_empty() {
             return Err(Error("names no folder: write file:DIR".to_owned()));
         }
         return Ok(Arc::new(Files::new(Path::new(folder))));
     }
-    Ok(Arc::new(Smtp::open(place)?))
+    Ok(Arc::new(Smtp::open(place)?.trusting(roots)))
 }

@@ -6,11 +6,13 @@
 
 use super::{Error, SendError, Transport, message};
 use crate::store::PendingMail;
+use crate::tls::Roots;
 use async_trait::async_trait;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use parking_lot::Mutex;
+use std::path::Path;
 use std::time::Duration;
 use url::Url;
 
@@ -36,6 +38,8 @@ pub struct Smtp {
     host: String,
     port: u16,
     protection: Protection,
+    /// Of one's own, beside the system's.
+    roots: Option<Roots>,
     credentials: Option<Credentials>,
     send_timeout: Duration,
     idle: Mutex<Vec<AsyncSmtpConnection>>,
@@ -49,17 +53,27 @@ impl Smtp {
     pub fn open(place: &str) -> Result<Self, Error> {
         let url = Url::parse(place)
             .map_err(|e| Error(format!("is not a URL ({e}): write smtp://HOST:PORT or file:DIR")))?;
-        let tls: Vec<String> = url
-            .query_pairs()
-            .filter(|(name, _)| name == "tls")
-            .map(|(_, value)| value.into_owned())
-            .collect();
-        let protection = match (url.scheme(), tls.last().map(String::as_str)) {
+        let (mut tls, mut roots) = (None, None);
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "tls" => tls = Some(value.into_owned()),
+                "sslrootcert" => {
+                    let read = Roots::read(Path::new(&*value));
+                    roots = Some(read.map_err(|error| Error(format!("names a file: {error}")))?);
+                }
+                name => {
+                    return Err(Error(format!("has a parameter `{name}`: there are tls and sslrootcert")));
+                }
+            }
+        }
+        let protection = match (url.scheme(), tls.as_deref()) {
             ("smtp", None | Some("none")) => Protection::None,
-            ("smtp", Some("required")) => Protection::StartTls,
+            ("smtp", Some("required" | "starttls")) => Protection::StartTls,
             ("smtps", None) => Protection::Tls,
-            ("smtp" | "smtps", Some(other)) => {
-                return Err(Error(format!("has tls={other}: smtp:// knows tls=required and tls=none")));
+            ("smtp" | "smtps", Some(_)) => {
+                return Err(Error(
+                    "has another tls than smtp:// knows: tls=required and tls=none".to_owned(),
+                ));
             }
             (scheme, _) => return Err(Error(format!("has the scheme `{scheme}`: smtp, smtps or file"))),
         };
@@ -71,7 +85,22 @@ impl Smtp {
             (user, None) if user.is_empty() => None,
             _ => return Err(Error("has a user or a password alone".to_owned())),
         };
-        Ok(Smtp { host, port, protection, credentials, send_timeout: SEND_TIMEOUT, idle: Mutex::default() })
+        if credentials.is_some() && protection == Protection::None && tls.is_none() {
+            return Err(Error(
+                "has a password that would go out for all to read: write tls=required (STARTTLS) or smtps://; or \
+                 tls=none if that is meant"
+                    .to_owned(),
+            ));
+        }
+        let (send_timeout, idle) = (SEND_TIMEOUT, Mutex::default());
+        Ok(Smtp { host, port, protection, roots, credentials, send_timeout, idle })
+    }
+
+    /// The same; the server's certificate is checked against `roots` too, unless the URL names others.
+    #[must_use]
+    pub fn trusting(self, roots: Option<&Roots>) -> Self {
+        let roots = self.roots.or_else(|| roots.cloned());
+        Smtp { roots, ..self }
     }
 
     /// The same with another limit on the time of one mail.
@@ -109,7 +138,7 @@ impl Smtp {
         let server = (self.host.as_str(), self.port);
         let tls = match self.protection {
             Protection::None => None,
-            _ => Some(TlsParameters::new(self.host.clone())?),
+            _ => Some(self.tls()?),
         };
         let (at_once, later) = match self.protection {
             Protection::Tls => (tls, None),
@@ -126,6 +155,14 @@ impl Smtp {
         Ok(connection)
     }
 
+    fn tls(&self) -> Result<TlsParameters, lettre::transport::smtp::Error> {
+        let mut tls = TlsParameters::builder(self.host.clone());
+        if let Some(roots) = &self.roots {
+            tls = tls.add_root_certificate(Certificate::from_pem(roots.pem().as_bytes())?);
+        }
+        tls.build()
+    }
+
     /// An error with all its causes and the server's name.
     fn said(&self, error: &dyn std::error::Error) -> String {
         let mut text = format!("SMTP server {}:{}: {error}", self.host, self.port);
@@ -137,6 +174,12 @@ impl Smtp {
                 text.push_str(&said);
             }
             cause = error.source();
+        }
+        if text.contains("certificate") {
+            text.push_str(
+                "; it is checked against the system's root certificates and those of sslrootcert in GRISTMILL_MAIL, or \
+                 else of GRISTMILL_CA_FILE",
+            );
         }
         text
     }
@@ -178,7 +221,10 @@ mod tests {
         let smtp = Smtp::open("smtps://me%40x:p%2Fw@mail.example").unwrap();
         assert_eq!((smtp.port, smtp.protection), (465, Protection::Tls));
         assert_eq!(smtp.credentials, Some(Credentials::new("me@x".into(), "p/w".into())));
-        assert_eq!(Smtp::open("smtp://h?tls=required").unwrap().protection, Protection::StartTls);
+        for url in ["smtp://h?tls=required", "smtp://me:pw@h?tls=starttls"] {
+            assert_eq!(Smtp::open(url).unwrap().protection, Protection::StartTls);
+        }
+        assert_eq!(Smtp::open("smtp://me:pw@h?tls=none").unwrap().protection, Protection::None);
         for bad in [
             "",
             "mail.example",
@@ -186,6 +232,9 @@ mod tests {
             "smtp://",
             "smtp://me@h",
             "smtp://h?tls=maybe",
+            "smtp://h?tsl=required",
+            "smtps://h?sslrootcert=/no/such",
+            "smtp://me:secret@h",
             "smtp://u:secret@h:0x",
         ] {
             let error = Smtp::open(bad).err().unwrap_or_else(|| panic!("{bad} is read")).to_string();

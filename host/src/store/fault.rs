@@ -114,14 +114,18 @@ pub fn from_sqlx(
                     message,
                 }),
                 Class::Moment => unavailable(format!("{message} ({})", state.sqlstate)).into(),
-                Class::Lasting => Error::Unfit {
-                    message: format!(
-                        "the {store} store cannot go on ({doing}): {message} ({}): compare the database's tables \
-                         and rights with the pipeline spec, then start the pipeline again",
+                Class::Lasting => {
+                    let advice = if state.sqlstate.starts_with("28") {
+                        "check user, password and TLS (sslmode) in GRISTMILL_STORE against what the server wants of them"
+                    } else {
+                        "compare the database's tables and rights with the pipeline spec, then start the pipeline again"
+                    };
+                    let message = format!(
+                        "the {store} store cannot go on ({doing}): {message} ({}): {advice}",
                         state.sqlstate
-                    ),
+                    );
+                    Error::Unfit { message }.into()
                 }
-                .into(),
             }
         }
         // A setting may hold the password.

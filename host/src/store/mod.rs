@@ -167,8 +167,16 @@ const CONNECTIONS_MAX: u32 = 16;
 /// # Errors
 /// [`Error::Unfit`] if the address names no store or what it names is none; [`Error::Unavailable`] if it does not answer.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+    open_trusting(url, None).await
+}
+
+/// The same, with a file of root certificates that a server's certificate is checked against too.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_trusting(url: &str, roots: Option<&std::path::Path>) -> Result<Arc<dyn Store>, Error> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Arc::new(postgres::PostgresStore::connect(url, CONNECTIONS_MAX).await?));
+        return Ok(Arc::new(postgres::PostgresStore::connect_trusting(url, roots, CONNECTIONS_MAX).await?));
     }
     let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
     match path.filter(|path| !path.is_empty()) {

@@ -80,7 +80,7 @@ impl Servers {
     /// A database's URL: as hosts see it, or directly.
     pub fn database(&self, name: &str, through_proxy: bool) -> String {
         let port = if through_proxy { self.postgres.port } else { self.postgres_port };
-        format!("postgres://gristmill:gristmill@127.0.0.1:{port}/{name}")
+        format!("postgres://gristmill:gristmill@127.0.0.1:{port}/{name}?sslmode=disable")
     }
 }
 

@@ -9,7 +9,7 @@ mod ingest;
 mod outcome;
 mod refused_rows;
 mod runs;
-pub mod site;
+mod site;
 mod taken;
 
-pub use site::{Set, Site, repository, server};
+pub use site::{Host, Set, Site, repository, server, sql};

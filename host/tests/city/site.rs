@@ -50,6 +50,8 @@ pub struct Site {
     pub folder: tempfile::TempDir,
     pub settings: Settings,
     pub spec_path: PathBuf,
+    /// More of the program's environment.
+    pub environment: Vec<(String, String)>,
     database: Option<String>,
     /// What its hosts are asked with.
     pub token: Option<String>,
@@ -124,18 +126,19 @@ impl Site {
                 let base = server("GRISTMILL_TEST_STORE");
                 let own = name.replace('-', "_");
                 sql(&base, &format!("CREATE DATABASE {own}"));
-                let (server_url, _) = base.rsplit_once('/').unwrap();
-                database = Some(own.clone());
+                let mut store = url::Url::parse(&base).unwrap();
+                store.set_path(&own);
+                database = Some(own);
                 Settings {
                     log: Some(server("GRISTMILL_TEST_LOG")),
-                    store: Some(format!("{server_url}/{own}")),
+                    store: Some(store.to_string()),
                     mail: Some(server("GRISTMILL_TEST_MAIL")),
                     session_timeout_ms: Some(1_500),
                     ..Settings::default()
                 }
             }
         };
-        Site { set, name, folder, settings, spec_path, database, token: None }
+        Site { set, name, folder, settings, spec_path, environment: Vec::new(), database, token: None }
     }
 
     pub fn topic(&self) -> String {
@@ -156,6 +159,7 @@ impl Site {
             .env("GRISTMILL_SESSION_TIMEOUT_MS", "1500")
             .env("GRISTMILL_MAIL_LEASE_MS", "2000")
             .env("GRISTMILL_MODULES", crate::sandbox::modules())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path());
         command
     }
@@ -330,6 +334,11 @@ impl Host {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// All that it has written to stderr.
+    pub fn whole_log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits until it is up: its pipelines have joined their groups.

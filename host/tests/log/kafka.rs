@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, bounds};
 use super::checks;
-use gristmill::log::kafka::{KafkaLog, KafkaSettings};
+use gristmill::log::kafka::{KafkaLog, KafkaSettings, Properties};
 use gristmill::record::Batch;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::Arc;
@@ -16,7 +16,11 @@ fn bootstrap() -> String {
 /// The log, with names of this run's own.
 fn bench(name: &str) -> (Runtime, Bench) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let settings = KafkaSettings { bootstrap: bootstrap(), session_timeout_ms: 6_000 };
+    let settings = KafkaSettings {
+        bootstrap: bootstrap(),
+        session_timeout_ms: 6_000,
+        properties: Properties::default(),
+    };
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let prefix = format!("{name}{}", nanos % 1_000_000_000);
     let bench = Bench::new(Arc::new(KafkaLog::new(settings).unwrap()), runtime.handle().clone(), &prefix);

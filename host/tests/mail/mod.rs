@@ -3,3 +3,5 @@
 mod relay;
 mod server;
 mod smtp;
+
+pub use smtp::mail;

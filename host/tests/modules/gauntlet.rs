@@ -2,7 +2,7 @@
 //! of them stays, in memory or on disk.
 
 use super::{Answer, misbehave, to};
-use crate::city::site::{Host, Set, Site};
+use crate::city::{Host, Set, Site};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::rand::SystemRandom;

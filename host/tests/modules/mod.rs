@@ -4,7 +4,7 @@ mod gauntlet;
 mod seamless;
 mod trials;
 
-use crate::city::site::Host;
+use crate::city::Host;
 use serde_json::{Value, json};
 
 /// The bytes of a test guest whose mode says something else.

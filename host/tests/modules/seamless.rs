@@ -3,7 +3,7 @@
 //! ledger names for its offset.
 
 use super::{digest, misbehave};
-use crate::city::site::{Host, Set, Site, sql};
+use crate::city::{Host, Set, Site, sql};
 use gristmill::log::{Log, NewRecord, Position};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 //! rollback, pause, removing what is in use.
 
 use super::{misbehave, to};
-use crate::city::site::{Host, Set, Site};
+use crate::city::{Host, Set, Site};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::{Duration, Instant};

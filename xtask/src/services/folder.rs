@@ -15,7 +15,18 @@ use anyhow::{Context, Result};
 /// its port free when it comes back.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// Each name has its own place in a block of ports, so that servers starting side by side pick different ones.
-const PLACES: [&str; 6] = ["kafka", "kafka-controller", "kafka-proxied", "postgres", "redis", "mail"];
+const PLACES: [&str; 10] = [
+    "kafka",
+    "kafka-controller",
+    "kafka-proxied",
+    "kafka-secure",
+    "postgres",
+    "redis",
+    "redis-secure",
+    "mail",
+    "mail-starttls",
+    "mail-smtps",
+];
 
 /// How long a server's own port may take to be free again.
 const PORT_FREED_TIME_MAX: Duration = Duration::from_secs(30);

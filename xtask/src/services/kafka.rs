@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::certificates::{self, PASSWORD, USER};
 use super::folder::remove_if_there;
 use super::{Folder, KAFKA_VERSION, process};
 use crate::{progress, workspace};
@@ -19,10 +20,19 @@ const CONTROLLER: &str = "kafka-controller";
 /// listener is told the port that [`PROXY`] names.
 const PROXIED: &str = "kafka-proxied";
 const PROXY: &str = "GRISTMILL_SERVICES_KAFKA_PROXY";
+/// The listener that wants TLS and a password.
+pub(super) const SECURE: &str = "kafka-secure";
+/// What tells a log folder that knows the user from one of an earlier time.
+const KNOWS_USER: &str = "knows-user";
 const HEAP: &str = "-Xmx768m";
 /// What writes the broker's log lines to stderr. Outside the folder of jars: see the pom.
 const LOGGER: &str = "slf4j-simple-1.7.36.jar";
 const DATES: &str = "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS";
+
+/// User and password have no place in it.
+pub(super) fn secure_url(port: u16) -> String {
+    format!("kafka://127.0.0.1:{port}")
+}
 
 /// The folder of Kafka's jars, filled on first use.
 pub(crate) fn libs() -> Result<PathBuf> {
@@ -81,22 +91,46 @@ pub(crate) fn prepare(folder: &Folder, port: u16) -> Result<()> {
         Some(proxy) => Some((folder.free_port(PROXIED)?, proxy.parse().context(PROXY)?)),
         None => None,
     };
-    fs::write(home.join("server.properties"), settings(&home, port, controller, proxied))?;
-    if !home.join("data/meta.properties").is_file() {
+    let secure = folder.free_port(SECURE)?;
+    let key = certificates::folder(folder).join("server.all.pem");
+    let settings = settings(&home, port, controller, secure, proxied) + &secured(&key);
+    fs::write(home.join("server.properties"), settings)?;
+    if !home.join("data/meta.properties").is_file() || !home.join(KNOWS_USER).is_file() {
+        remove_if_there(fs::remove_dir_all(home.join("data")))?;
         format_storage(&home)?;
+        fs::write(home.join(KNOWS_USER), "")?;
     }
     Ok(())
 }
 
 fn format_storage(home: &Path) -> Result<()> {
     let mut format = java(Command::new("java"))?;
-    format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
-    workspace::run_quietly(format.arg(home.join("server.properties")))
+    format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID]);
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        format.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={PASSWORD}]"));
+    }
+    workspace::run_quietly(format.arg("-c").arg(home.join("server.properties")))
+}
+
+/// The listener for TLS with SCRAM or PLAIN. What is checked of a password by SCRAM is in the log folder.
+fn secured(key: &Path) -> String {
+    const MODULES: &str = "org.apache.kafka.common.security";
+    format!(
+        "\
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={key}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secure.plain.sasl.jaas.config={MODULES}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+listener.name.secure.scram-sha-256.sasl.jaas.config={MODULES}.scram.ScramLoginModule required;
+listener.name.secure.scram-sha-512.sasl.jaas.config={MODULES}.scram.ScramLoginModule required;
+",
+        key = key.display()
+    )
 }
 
 /// One node, quick to join and to forget: what tests wait for is set to its least. `proxied`: the second listener's
 /// port, and the port that its clients are told.
-fn settings(home: &Path, port: u16, controller: u16, proxied: Option<(u16, u16)>) -> String {
+fn settings(home: &Path, port: u16, controller: u16, secure: u16, proxied: Option<(u16, u16)>) -> String {
     let listener =
         |port: Option<u16>| port.map_or(String::new(), |port| format!(",PROXIED://127.0.0.1:{port}"));
     format!(
@@ -105,9 +139,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{behind}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{before}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SECURE://127.0.0.1:{secure}{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure}{before}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,PROXIED:PLAINTEXT
 log.dirs={data}
 num.partitions=1
 auto.create.topics.enable=false
@@ -164,7 +198,7 @@ mod tests {
 
     #[test]
     fn everything_listens_on_loopback_only() {
-        let settings = settings(Path::new("/s/kafka"), 20_001, 20_002, Some((20_003, 20_004)));
+        let settings = settings(Path::new("/s/kafka"), 20_001, 20_002, 20_005, Some((20_003, 20_004)));
         for line in settings.lines().filter(|line| line.contains("listeners=")) {
             assert!(!line.contains("//:") && line.contains("//127.0.0.1:"), "{line}");
         }

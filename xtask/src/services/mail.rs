@@ -7,12 +7,26 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::certificates::{self, IN_URLS, PASSWORD, USER};
 use super::{Folder, process};
+use crate::workspace;
 
 /// Debian's, whatever other Python comes first in `$PATH`: the package is for this one.
 const PYTHON: &str = "/usr/bin/python3";
+
+/// The ports that want TLS, and user and password with it.
+pub(super) const STARTTLS: &str = "mail-starttls";
+pub(super) const SMTPS: &str = "mail-smtps";
+
+pub(super) fn starttls_url(port: u16) -> String {
+    format!("smtp://{IN_URLS}@127.0.0.1:{port}?tls=required")
+}
+
+pub(super) fn smtps_url(port: u16) -> String {
+    format!("smtps://{IN_URLS}@127.0.0.1:{port}")
+}
 
 /// A maildir: delivered mail is one file each in `new/`.
 pub(crate) fn maildir(folder: &Folder) -> PathBuf {
@@ -21,17 +35,22 @@ pub(crate) fn maildir(folder: &Folder) -> PathBuf {
 
 /// aiosmtpd makes a maildir only where no folder is yet.
 pub(crate) fn prepare(folder: &Folder) -> Result<()> {
+    folder.free_port(STARTTLS)?;
+    folder.free_port(SMTPS)?;
     for part in ["new", "cur", "tmp"] {
         fs::create_dir_all(maildir(folder).join(part))?;
     }
     Ok(())
 }
 
-pub(crate) fn command(folder: &Folder, port: u16) -> Command {
+pub(crate) fn command(folder: &Folder, port: u16) -> Result<Command> {
+    let known = |name| folder.known_port(name)?.with_context(|| format!("{name} has no port yet"));
+    let tls = certificates::folder(folder);
     let mut command = process::detached(PYTHON);
-    command.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")]);
-    command.args(["-c", "aiosmtpd.handlers.Mailbox"]).arg(maildir(folder));
-    command
+    command.arg(workspace::root().join("xtask/mail/sink.py")).arg(maildir(folder));
+    command.args([port, known(STARTTLS)?, known(SMTPS)?].map(|port| port.to_string()));
+    command.arg(tls.join("server.pem")).arg(tls.join("server.key")).args([USER, PASSWORD]);
+    Ok(command)
 }
 
 pub(crate) fn answers(port: u16) -> bool {

@@ -1,4 +1,5 @@
-//! PostgreSQL from Debian's packages, with a cluster of its own: user, password and database `gristmill`.
+//! PostgreSQL from Debian's packages, with a cluster of its own: user, password and database `gristmill`; and two users
+//! that are let in with TLS only, one by a password, one by a certificate.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::certificates::{self, CERTIFIED, IN_URLS, PASSWORD, USER};
 use super::folder::remove_if_there;
 use super::{Folder, POSTGRES_MAJOR, process};
 use crate::packages::rights;
@@ -17,14 +19,20 @@ use crate::workspace;
 
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// PostgreSQL refuses to run as root; Debian's package brings this user.
-const USER: &str = "postgres";
-/// Where the data goes when `USER` cannot reach the services folder (a clone under /root).
+const SERVER: &str = "postgres";
+/// Where the data goes when `SERVER` cannot reach the services folder (a clone under /root).
 const ELSEWHERE: &str = "/var/lib/postgresql";
 const NAME: &str = "gristmill";
+/// What tells a whole cluster, with all users, from an interrupted attempt and from one of an earlier time.
+const READY: &str = "ready-with-users";
 const CHILDREN_END_TIME_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) fn url(port: u16) -> String {
-    format!("postgres://{NAME}:{NAME}@127.0.0.1:{port}/{NAME}")
+    format!("postgres://{NAME}:{NAME}@127.0.0.1:{port}/{NAME}?sslmode=disable")
+}
+
+pub(crate) fn secure_url(port: u16) -> String {
+    format!("postgres://{IN_URLS}@127.0.0.1:{port}/{NAME}?sslmode=verify-full")
 }
 
 /// The programs of the PostgreSQL that is wanted, else of the newest on this machine.
@@ -44,14 +52,29 @@ fn major(path: &Path) -> u32 {
 
 pub(crate) fn prepare(folder: &Folder, port: u16) -> Result<()> {
     let data = data(folder)?;
-    if !data.join("PG_VERSION").is_file() || !data.join("ready").is_file() {
+    if !data.join("PG_VERSION").is_file() || !data.join(READY).is_file() {
         remove_if_there(fs::remove_dir_all(&data))?; // of an interrupted attempt
         make_cluster(&data)?;
-        fs::write(data.join("ready"), "")?;
+        fs::write(data.join(READY), "")?;
     }
     forget_the_dead(&data)?;
+    for name in ["ca.pem", "server.pem", "server.key"] {
+        let copy = data.join(name);
+        fs::copy(certificates::folder(folder).join(name), &copy)
+            .with_context(|| format!("cannot copy {name}"))?;
+        give_to_server(&copy)?;
+    }
+    fs::write(data.join("pg_hba.conf"), ADMITTED).context("cannot write who is admitted")?;
     fs::write(data.join("postgresql.auto.conf"), settings(port)).context("cannot write the settings")
 }
+
+/// Who is let in, and how; the first line that fits decides.
+const ADMITTED: &str = "\
+hostssl all secure 127.0.0.1/32 scram-sha-256
+hostssl all certified 127.0.0.1/32 cert
+hostnossl all secure,certified 127.0.0.1/32 reject
+host all all 127.0.0.1/32 scram-sha-256
+";
 
 /// After a kill -9 the data folder names a server that is gone. PostgreSQL believes it alive as long as a
 /// process has that pid, which a process that nobody has waited for still has (some machines' pid 1 is slow
@@ -77,6 +100,10 @@ port = {port}
 unix_socket_directories = ''
 max_connections = 300
 fsync = on
+ssl = on
+ssl_cert_file = 'server.pem'
+ssl_key_file = 'server.key'
+ssl_ca_file = 'ca.pem'
 log_line_prefix = '%m [%p] %d '
 "
     )
@@ -98,13 +125,16 @@ fn make_cluster(data: &Path) -> Result<()> {
     let made = workspace::run_quietly(as_server(&mut initdb)?);
     fs::remove_file(&password)?;
     made?;
-    // A server without clients makes the database: no password, no port, no waiting.
+    // A server without clients makes the database and the users: no password, no port, no waiting. It takes one statement
+    // a line.
     let mut single = Command::new("sh");
     single
-        .args(["-c", r#"echo "CREATE DATABASE $3" | "$1/postgres" --single -D "$2" postgres"#, "single"])
+        .args(["-c", r#"printf '%s\n' "$3" "$4" "$5" | "$1/postgres" --single -D "$2" postgres"#, "single"])
         .arg(programs)
         .arg(data)
-        .arg(NAME);
+        .arg(format!("CREATE DATABASE {NAME}"))
+        .arg(format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'"))
+        .arg(format!("CREATE ROLE {CERTIFIED} LOGIN"));
     workspace::run_quietly(as_server(&mut single)?)
 }
 
@@ -160,7 +190,7 @@ pub(crate) fn purge(folder: &Folder) -> Result<()> {
 
 fn give_to_server(path: &Path) -> Result<()> {
     if rights::is_root()? {
-        let (user, group) = rights::ids_of(USER)?;
+        let (user, group) = rights::ids_of(SERVER)?;
         chown(path, Some(user), Some(group))?;
     }
     Ok(())
@@ -169,7 +199,7 @@ fn give_to_server(path: &Path) -> Result<()> {
 fn as_server(command: &mut Command) -> Result<&mut Command> {
     command.current_dir("/");
     if rights::is_root()? {
-        let (user, group) = rights::ids_of(USER)?;
+        let (user, group) = rights::ids_of(SERVER)?;
         command.uid(user).gid(group);
     }
     Ok(command)

@@ -19,6 +19,16 @@ pub(crate) enum Service {
     Mail,
 }
 
+/// A server that wants TLS and a password, for tests.
+pub(crate) struct Secured {
+    /// The environment variable with its URL.
+    pub(crate) variable: &'static str,
+    /// The name that its port is kept under.
+    pub(crate) port_of: &'static str,
+    /// The URL by the port.
+    pub(crate) url: fn(u16) -> String,
+}
+
 impl Service {
     /// Kafka first: it takes longest to come up, and to go down.
     pub(crate) const ALL: [Service; 4] = [Service::Kafka, Service::Postgres, Service::Redis, Service::Mail];
@@ -51,6 +61,20 @@ impl Service {
         }
     }
 
+    /// Where the same server wants TLS and a password.
+    pub(crate) fn secured(self) -> Vec<Secured> {
+        let at = |variable, port_of, url| Secured { variable, port_of, url };
+        match self {
+            Service::Kafka => vec![at("GRISTMILL_TEST_LOG_TLS", kafka::SECURE, kafka::secure_url)],
+            Service::Postgres => vec![at("GRISTMILL_TEST_STORE_TLS", self.name(), postgres::secure_url)],
+            Service::Redis => vec![at("GRISTMILL_TEST_LOOKUP_TLS", redis::SECURE, redis::secure_url)],
+            Service::Mail => vec![
+                at("GRISTMILL_TEST_MAIL_TLS", mail::STARTTLS, mail::starttls_url),
+                at("GRISTMILL_TEST_MAIL_SMTPS", mail::SMTPS, mail::smtps_url),
+            ],
+        }
+    }
+
     /// Makes data folder and settings, once; the address is written anew each time.
     pub(crate) fn prepare(self, folder: &Folder, port: u16) -> Result<()> {
         match self {
@@ -66,8 +90,8 @@ impl Service {
         match self {
             Service::Kafka => kafka::command(folder),
             Service::Postgres => postgres::command(folder),
-            Service::Redis => Ok(redis::command(folder, port)),
-            Service::Mail => Ok(mail::command(folder, port)),
+            Service::Redis => redis::command(folder, port),
+            Service::Mail => mail::command(folder, port),
         }
     }
 
@@ -119,6 +143,9 @@ impl Service {
 /// elsewhere, because tests look at it through Kafka's own console tools.
 pub(crate) fn missing_packages(services: &[Service]) -> Vec<&'static str> {
     let mut missing: Vec<_> = services.iter().flat_map(|service| service.missing_packages()).collect();
+    if workspace::find_program("openssl").is_none() {
+        missing.push("openssl"); // the certificates of all of them
+    }
     if workspace::find_program("java").is_none() {
         missing.push("default-jre-headless");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Folder, Service, mail};
+use super::{Folder, Service, certificates, mail};
 use crate::workspace;
 
 /// Where a server comes from.
@@ -32,7 +32,8 @@ fn decide(named: Option<String>, own: Option<String>) -> Origin {
     }
 }
 
-/// Everything that tests are told: the four addresses, Kafka's console tools, the folder of received mail.
+/// Everything that tests are told: the four addresses, those that want TLS, Kafka's console tools, the folder of received
+/// mail, that of the certificates.
 pub(crate) fn variables(folder: &Folder, kafka_libs: &Path) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for service in Service::ALL {
@@ -44,7 +45,26 @@ pub(crate) fn variables(folder: &Folder, kafka_libs: &Path) -> Result<Vec<(Strin
     if let Some(maildir) = maildir(folder)? {
         variables.push(("GRISTMILL_TEST_MAILDIR".to_owned(), maildir));
     }
+    for service in Service::ALL {
+        variables.extend(secured(folder, service)?);
+    }
+    let certificates = certificates::folder(folder).to_string_lossy().into_owned();
+    variables.push(("GRISTMILL_TEST_TLS".to_owned(), certificates));
     Ok(variables)
+}
+
+/// Of a server elsewhere only what the environment says itself is known; it has its own certificates.
+fn secured(folder: &Folder, service: Service) -> Result<Vec<(String, String)>> {
+    if origin(folder, service)? != Origin::Here {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for secured in service.secured() {
+        if let Some(port) = folder.known_port(secured.port_of)? {
+            found.push((secured.variable.to_owned(), (secured.url)(port)));
+        }
+    }
+    Ok(found)
 }
 
 fn url(folder: &Folder, service: Service) -> Result<String> {

@@ -4,13 +4,15 @@
 use super::super::{Error, GroupLedger, NewTopic, ledger_batch};
 use super::KAFKA;
 use super::aside::Aside;
+use super::properties::{Config, Properties};
 use crate::record::LaneId;
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as AdminTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -25,12 +27,16 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long transactions that are just ending are waited for.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How much of what the metadata client has to say is heard after each call.
+const EVENTS_MAX: usize = 200;
+
 /// Connects to a cluster; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Client {
     bootstrap: Arc<str>,
+    properties: Arc<Properties>,
     admin: Arc<AdminClient<DefaultClientContext>>,
-    metadata: Arc<BaseConsumer>,
+    metadata: Arc<BaseConsumer<Reasons>>,
     /// Consumers of the pipelines' groups that join none, by group.
     groups: Arc<Mutex<HashMap<String, GroupConsumer>>>,
 }
@@ -43,28 +49,81 @@ pub(super) fn unavailable(doing: String, error: &dyn Display) -> Error {
     Error::Unavailable { log: KAFKA, doing, message: error.to_string() }
 }
 
+/// Remembers why the cluster could not be reached: a call that fails says no more than that it took too long.
+#[derive(Default)]
+struct Reasons(Mutex<Option<String>>);
+
+impl ClientContext for Reasons {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "Kafka client: {message}");
+        if facility == "FAIL" {
+            // Before that stands the thread's name.
+            let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
+            *self.0.lock() = Some(reason.to_owned());
+        }
+    }
+
+    fn error(&self, _: KafkaError, _: &str) {
+        // It is logged, too.
+    }
+}
+
+impl ConsumerContext for Reasons {}
+
 impl Client {
-    pub(super) fn new(bootstrap: &str) -> Result<Self, Error> {
+    pub(super) fn new(bootstrap: &str, properties: Properties) -> Result<Self, Error> {
         let unfit = |error| Error::Unfit(format!("Kafka client: {error}"));
-        let config = base_config(bootstrap);
+        let properties = Arc::new(properties);
+        let mut config = base_config(bootstrap, &properties);
+        let admin = Arc::new(config.create().map_err(unfit)?);
+        // That a connection was closed is no more than an information, and may be the reason.
+        let metadata = config.saying(RDKafkaLogLevel::Info).create_with_context(Reasons::default());
         Ok(Client {
             bootstrap: Arc::from(bootstrap),
-            admin: Arc::new(config.create().map_err(unfit)?),
-            metadata: Arc::new(config.create().map_err(unfit)?),
+            admin,
+            metadata: Arc::new(metadata.map_err(unfit)?),
+            properties,
             groups: Arc::default(),
         })
     }
 
     /// The settings that all clients share.
-    pub(super) fn config(&self) -> ClientConfig {
-        base_config(&self.bootstrap)
+    pub(super) fn config(&self) -> Config {
+        base_config(&self.bootstrap, &self.properties)
+    }
+
+    /// What the metadata client answers. An error says to try again; where the cluster could not be reached, with what
+    /// the client had to say about that.
+    fn answered<T>(&self, answer: Result<T, KafkaError>, doing: impl Fn() -> String) -> Result<T, Error> {
+        use RDKafkaErrorCode::{
+            AllBrokersDown, Authentication, BrokerTransportFailure, OperationTimedOut, SSL,
+        };
+        // Nobody else listens to this client.
+        for _ in 0..EVENTS_MAX {
+            let _ = self.metadata.poll(Duration::ZERO);
+        }
+        let error = match answer {
+            Ok(answer) => {
+                *self.metadata.context().0.lock() = None;
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        let unreached = [AllBrokersDown, Authentication, BrokerTransportFailure, OperationTimedOut, SSL];
+        let reason = match error.rdkafka_error_code().filter(|code| unreached.contains(code)) {
+            // Said once in a while only: it stays.
+            Some(_) => self.metadata.context().0.lock().clone(),
+            None => None,
+        };
+        Err(match reason {
+            Some(reason) => unavailable(doing(), &format!("{error}: {reason}")),
+            None => unavailable(doing(), &error),
+        })
     }
 
     pub(super) fn topics(&self) -> Result<Vec<String>, Error> {
-        let metadata = self
-            .metadata
-            .fetch_metadata(None, TIMEOUT)
-            .map_err(|error| unavailable("listing topics".to_owned(), &error))?;
+        let metadata = self.metadata.fetch_metadata(None, TIMEOUT);
+        let metadata = self.answered(metadata, || "listing topics".to_owned())?;
         let mut topics: Vec<String> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
         topics.retain(|topic| topic != "__consumer_offsets" && topic != "__transaction_state");
         topics.sort();
@@ -72,10 +131,8 @@ impl Client {
     }
 
     pub(super) fn partitions(&self, topic: &str) -> Result<Option<i32>, Error> {
-        let metadata = self
-            .metadata
-            .fetch_metadata(Some(topic), TIMEOUT)
-            .map_err(|error| unavailable(format!("asking for topic {topic}"), &error))?;
+        let metadata = self.metadata.fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = self.answered(metadata, || format!("asking for topic {topic}"))?;
         let known = metadata.topics().iter().find(|known| known.name() == topic && known.error().is_none());
         Ok(known.map(|known| i32::try_from(known.partitions().len()).unwrap_or(i32::MAX)).filter(|n| *n > 0))
     }
@@ -101,7 +158,8 @@ impl Client {
                     return Err(Error::UnknownTopic(topic.to_owned()));
                 }
                 _ => {
-                    return Err(unavailable(format!("asking for the bounds of {topic}/{partition}"), &error));
+                    return self
+                        .answered(Err(error), || format!("asking for the bounds of {topic}/{partition}"));
                 }
             }
         }
@@ -215,8 +273,8 @@ fn is_moving(error: &KafkaError) -> bool {
     )
 }
 
-fn base_config(bootstrap: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
+fn base_config(bootstrap: &str, properties: &Arc<Properties>) -> Config {
+    let mut config = Config::new(properties.clone());
     config
         .set("bootstrap.servers", bootstrap)
         .set("client.id", concat!("gristmill-", env!("CARGO_PKG_VERSION")))

@@ -5,6 +5,7 @@
 mod aside;
 mod client;
 mod patience;
+mod properties;
 mod publisher;
 mod source;
 
@@ -15,6 +16,7 @@ use crate::record::LaneId;
 use crate::spec::Spec;
 use async_trait::async_trait;
 use client::{Client, TIMEOUT, unavailable};
+pub use properties::{Properties, Refused};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -40,6 +42,8 @@ pub struct KafkaSettings {
     pub bootstrap: String,
     /// How long a silent host keeps its partitions, milliseconds. Brokers allow 6,000 or more unless told otherwise.
     pub session_timeout_ms: u32,
+    /// librdkafka's own properties: TLS, SASL, and whatever else.
+    pub properties: Properties,
 }
 
 /// A Kafka cluster.
@@ -59,7 +63,7 @@ impl KafkaLog {
     /// Settings that librdkafka refuses.
     pub fn new(settings: KafkaSettings) -> Result<Self, Error> {
         Ok(KafkaLog {
-            client: Client::new(&settings.bootstrap)?,
+            client: Client::new(&settings.bootstrap, settings.properties.clone())?,
             settings,
             ingest: OnceCell::new(),
             sources: Arc::default(),

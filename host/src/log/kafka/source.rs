@@ -175,6 +175,7 @@ pub(super) fn run(
         .set("fetch.queue.backoff.ms", "5")
         // Per partition: records read ahead wait here, outside the batches' own bounds.
         .set("queued.max.messages.kbytes", ahead_kib(partitions).to_string())
+        .saying_what_debug_asks()
         .create_with_context(context)
         .map(Arc::new)
         .map_err(|error| Error::Unfit(format!("{}: {error}", doing())))?;

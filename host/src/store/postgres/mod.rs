@@ -1,5 +1,6 @@
 //! The store on PostgreSQL. Gristmill's own tables are in the schema `gristmill`.
 
+mod address;
 mod array;
 mod session;
 mod shape;
@@ -16,7 +17,7 @@ use session::{KIND, store_error};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a task waits for a connection of the pool.
@@ -60,12 +61,21 @@ impl PostgresStore {
     /// # Errors
     /// [`Error::Unfit`] if the address is none; [`Error::Unavailable`] if the server does not answer.
     pub async fn connect(url: &str, connections_max: u32) -> Result<Self, Error> {
-        let unfit = || Error::Unfit {
-            message:
-                "the store's address is not understood: write postgres://user:password@host:port/database"
-                    .to_owned(),
-        };
-        let options = PgConnectOptions::from_str(url).map_err(|_| unfit())?;
+        Self::connect_trusting(url, None, connections_max).await
+    }
+
+    /// The same, with a file of root certificates that the server's is checked against too, unless the address names
+    /// one of its own. Every connection of the store is made so.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::connect`].
+    pub async fn connect_trusting(
+        url: &str,
+        roots: Option<&Path>,
+        connections_max: u32,
+    ) -> Result<Self, Error> {
+        let options = address::options(url, roots)
+            .map_err(|what| Error::Unfit { message: format!("the store's address {what}") })?;
         let options = options.application_name("gristmill").options(SESSION).statement_cache_capacity(500);
         let place = format!("connecting to {}:{}", options.get_host(), options.get_port());
         let pool = PgPoolOptions::new()
@@ -73,8 +83,15 @@ impl PostgresStore {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false);
         // The pool itself would wait for a server that is not there.
-        let first =
-            PgConnection::connect_with(&options).await.map_err(|error| store_error(&place, &error))?;
+        let first = PgConnection::connect_with(&options).await.map_err(|error| {
+            let advice = address::advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
+            match store_error(&place, &error) {
+                Error::Unavailable { store, doing, message } => {
+                    Error::Unavailable { store, doing, message: format!("{message}{advice}") }
+                }
+                other => other,
+            }
+        })?;
         first.close().await.map_err(|error| store_error(&place, &error))?;
         let pool = pool.connect_lazy_with(options.clone());
         Ok(SqlStore::over(Postgres { pool, options, listener: tokio::sync::Mutex::default() }))
