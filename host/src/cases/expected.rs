@@ -312,7 +312,7 @@ mod tests {
             (r#"{"rows": {"t": [{"record": 0, "columns": {}, "x": 1}]}}"#, "unknown field `x`"),
             (r#"{"rows": {"t": [{"record": 5, "columns": {}}]}}"#, "rows of t of record 5, but there are 2"),
             (r#"{"rows": {"t": [], "t": []}}"#, "rows of t stand there twice"),
-            (r#"{"messages": {"o": [{"record": 0, "key": 1}]}}"#, ":1:40: write a text"),
+            (r#"{"messages": {"o": [{"record": 0, "key": 1}]}}"#, ": write a text"),
             (r#"{"messages": {"o": [{"record": 0, "topic": 1}]}}"#, "a text or null"),
             (r#"{"messages": {"o": [{"record": 0, "headers": "x"}]}}"#, "headers are an object"),
             (r#"{"failures": [{"record": 0, "verdict": "later"}]}"#, "unknown variant `later`"),

@@ -30,7 +30,6 @@ use expected::Expected;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tracing::subscriber::NoSubscriber;
 
 /// A module that is tested: compiled for pipelines, and for counting fuel.
 #[derive(Clone)]
@@ -182,9 +181,7 @@ impl Ran {
             caused,
             Caused::Fault(Fault::Timeout(_)) | Caused::Unready(crate::transform::Unready::Failed(_))
         );
-        // What the guest logs was heard once.
-        let quietly = || attempt(&subject.metered, name, case, limits);
-        let again = in_time.then(|| tracing::subscriber::with_default(NoSubscriber::default(), quietly));
+        let again = in_time.then(|| attempt(&subject.metered, name, case, limits));
         Ran { shape, caused, cost, again: again.map(|(_, caused, cost)| (caused, cost)) }
     }
 

@@ -26,14 +26,22 @@ pub fn text(report: &Report) -> String {
         }
     }
     let (passed, failed, broken) = report.counts();
-    let _ = writeln!(text, "{} cases: {passed} passed, {failed} failed, {broken} broken", report.cases.len());
+    let _ = writeln!(
+        text,
+        "{}: {passed} passed, {failed} failed, {broken} broken",
+        counted(report.cases.len(), "case")
+    );
     text
 }
 
 fn facts(case: &CaseReport) -> String {
-    let (records, fuel) = (case.records, grouped(case.fuel));
+    let (records, fuel) = (counted(case.records, "record"), grouped(case.fuel));
     let (ms, kib) = (case.time_us as f64 / 1_000.0, case.memory_bytes.div_ceil(1_024));
-    format!("{records} records, {fuel} fuel, {ms:.2} ms, {kib} KiB")
+    format!("{records}, {fuel} fuel, {ms:.2} ms, {kib} KiB")
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A number with its thousands apart.

@@ -94,9 +94,7 @@ impl Value {
     /// digits count.
     pub(super) fn is(&self, expected: &Json) -> bool {
         match (self, expected) {
-            (Value::Null, expected) => {
-                expected.is_null() || matches!(expected, Json::Object(f) if f.is_empty())
-            }
+            (Value::Null, expected) => expected.is_null(),
             (Value::Float(number), Json::Plain(text) | Json::Text(text)) => text
                 .parse()
                 .is_ok_and(|expected: f64| expected == *number || (expected.is_nan() && number.is_nan())),

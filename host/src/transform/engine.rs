@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// An engine that counts fuel, in which modules are tried: the same limits, but no clock, so that what a call
-    /// costs and does is the same on every machine. Calls end when their fuel does.
+    /// costs and does is the same on every machine. Calls end when their fuel does. What a guest logs is not heard.
     ///
     /// # Errors
     /// As for [`Engine::new`].

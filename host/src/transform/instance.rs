@@ -192,8 +192,9 @@ impl Instance {
         store.limiter(|state| &mut state.limits);
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
-        // Of a metered engine; any other refuses it, and needs none.
-        let _ = store.set_fuel(super::trial::fuel_max(limits));
+        // Only a metered engine takes fuel. What runs in it has run before, and was heard then.
+        let metered = store.set_fuel(super::trial::fuel_max(limits)).is_ok();
+        store.data_mut().quiet = metered;
         let time = Duration::from_millis(limits.guest_time_ms_max);
         store.epoch_deadline_callback(|store| {
             let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());

@@ -26,6 +26,8 @@ pub struct GuestState {
     pub(super) allowed_lookups: HashSet<String>,
     /// The processor time of its thread at which the call that runs is ended.
     pub(super) stop_at: Duration,
+    /// Whether nothing is logged.
+    pub(super) quiet: bool,
     log_lines_left: u32,
     log_lines_dropped: u32,
     /// The last line that the guest printed in its last call.
@@ -44,6 +46,7 @@ impl GuestState {
             lookups,
             allowed_lookups: HashSet::new(),
             stop_at: Duration::ZERO,
+            quiet: false,
             log_lines_left: 0,
             log_lines_dropped: 0,
             printed: String::new(),
@@ -85,6 +88,9 @@ impl log::Host for GuestState {
 impl GuestState {
     /// One line for the operator, if the guest has any left in this call.
     fn write_line(&mut self, level: log::Level, text: &str) {
+        if self.quiet {
+            return;
+        }
         if self.log_lines_left == 0 {
             self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
             return;
