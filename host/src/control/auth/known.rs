@@ -1,5 +1,7 @@
-//! The tokens as this host knows them: read anew every two seconds, so that no request asks the store. A token that is
-//! revoked anywhere is refused here that long after at the latest, as long as the store answers.
+//! The tokens as this host knows them: read anew every two seconds, so that no request that is let in asks the store. A
+//! token that is revoked anywhere is refused here that long after at the latest, as long as the store answers. One that
+//! is not known may have been made a moment ago: it waits until they are read again, which all that wait have in common,
+//! and which is done twenty times a second at most.
 
 use super::secret;
 use crate::lane::now_ms;
@@ -11,6 +13,8 @@ use subtle::ConstantTimeEq;
 
 /// How often the tokens are read.
 const EVERY: Duration = Duration::from_secs(2);
+/// How long after one reading the next one begins, for tokens that are not known.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How long the store may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long the tokens hold that were read last, if the store does not answer: records can come in meanwhile, but a
@@ -25,8 +29,8 @@ pub(super) struct NotKnown;
 pub(in crate::control) struct Known {
     store: Arc<dyn Store>,
     seen: RwLock<Option<Seen>>,
-    /// Held by whoever reads them.
-    reading: tokio::sync::Mutex<()>,
+    /// Held by whoever reads them; when that last began.
+    reading: tokio::sync::Mutex<Option<Instant>>,
 }
 
 struct Seen {
@@ -36,17 +40,18 @@ struct Seen {
 
 impl Known {
     pub(in crate::control) fn new(store: Arc<dyn Store>) -> Self {
-        Known { store, seen: RwLock::new(None), reading: tokio::sync::Mutex::new(()) }
+        Known { store, seen: RwLock::new(None), reading: tokio::sync::Mutex::new(None) }
     }
 
     /// Reads them now: what this host itself changes holds here at once. Answers whether the store answered.
     pub(in crate::control) async fn refresh(&self) -> bool {
-        let _one_at_a_time = self.reading.lock().await;
-        self.read().await
+        let mut last = self.reading.lock().await;
+        self.read(&mut last).await
     }
 
-    async fn read(&self) -> bool {
+    async fn read(&self, last: &mut Option<Instant>) -> bool {
         let at = Instant::now();
+        *last = Some(at);
         let answer = match tokio::time::timeout(ANSWER_MAX, self.store.live_tokens(now_ms())).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} s", ANSWER_MAX.as_secs())),
@@ -84,11 +89,26 @@ impl Known {
     /// What was read last; read now, if nothing was yet.
     pub(super) async fn live(&self) -> Result<Arc<LiveTokens>, NotKnown> {
         if self.seen.read().is_none() {
-            let _one_at_a_time = self.reading.lock().await;
-            if self.seen.read().is_none() {
-                self.read().await;
-            }
+            return self.live_again().await;
         }
+        self.held()
+    }
+
+    /// What is read from now on, by whomever.
+    pub(super) async fn live_again(&self) -> Result<Arc<LiveTokens>, NotKnown> {
+        let asked = Instant::now();
+        let mut last = self.reading.lock().await;
+        if last.is_none_or(|last| last < asked) {
+            if let Some(last) = *last {
+                tokio::time::sleep(AGAIN_AFTER.saturating_sub(last.elapsed())).await;
+            }
+            self.read(&mut last).await;
+        }
+        drop(last);
+        self.held()
+    }
+
+    fn held(&self) -> Result<Arc<LiveTokens>, NotKnown> {
         let seen = self.seen.read();
         let seen = seen.as_ref().filter(|seen| seen.at.elapsed() < HOLD_MAX);
         seen.map(|seen| seen.live.clone()).ok_or(NotKnown)

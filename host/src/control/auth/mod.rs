@@ -30,6 +30,7 @@ use super::problem::Problem;
 use super::site::Site;
 use crate::access::{Grant, Role};
 use crate::lane::now_ms;
+use crate::store::LiveTokens;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -183,8 +184,17 @@ async fn admit(
     let live = site.known.live().await.map_err(|_| Refusal::NotKnown)?;
     let actor = match presented {
         Some(presented) => {
-            let token = known::find(&live.tokens, presented, now_ms()).ok_or(Refusal::Invalid)?;
-            Actor::with(&token.given.name, token.given.grant.clone())
+            let actor = |live: &LiveTokens| {
+                let token = known::find(&live.tokens, presented, now_ms())?;
+                Some(Actor::with(&token.given.name, token.given.grant.clone()))
+            };
+            match actor(&live) {
+                Some(actor) => actor,
+                None => {
+                    let again = site.known.live_again().await.map_err(|_| Refusal::NotKnown)?;
+                    actor(&again).ok_or(Refusal::Invalid)?
+                }
+            }
         }
         None => Actor::anonymous(),
     };
@@ -280,9 +290,10 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn header(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
-        let pair = |value: &&'static str| (name.clone(), HeaderValue::from_static(value));
         let mut headers = HeaderMap::new();
-        values.iter().map(pair).for_each(|(name, value)| drop(headers.append(name, value)));
+        for value in values {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
         headers
     }
 

@@ -97,13 +97,16 @@ pub(in crate::control) enum Ruling {
 
 /// The rules of a host: its own, and those of its specs' routes.
 pub(in crate::control) struct Rules {
-    /// By path: the method, and the topic of an ingest route.
-    specs: HashMap<String, Vec<(&'static str, Option<Arc<str>>)>>,
+    /// By path.
+    specs: HashMap<String, Vec<SpecRule>>,
 }
+
+/// The rule of a spec's route: the method, and the topic of an ingest route.
+type SpecRule = (&'static str, Option<Arc<str>>);
 
 impl Rules {
     pub(in crate::control) fn of(specs: &[Arc<Spec>]) -> Self {
-        let mut found: HashMap<String, Vec<(&'static str, Option<Arc<str>>)>> = HashMap::new();
+        let mut found: HashMap<String, Vec<SpecRule>> = HashMap::new();
         for route in specs.iter().flat_map(|spec| &spec.routes) {
             let rule = match route {
                 Route::Ingest { topic, .. } => ("POST", Some(Arc::from(topic.as_str()))),
