@@ -16,6 +16,7 @@ mod ingest;
 mod metrics;
 mod modules;
 mod openapi;
+mod openapi_catalog;
 mod pipelines;
 mod problem;
 mod query;

@@ -40,11 +40,20 @@ fn document(specs: &[Arc<Spec>]) -> Value {
         "info": { "title": "Gristmill", "version": env!("CARGO_PKG_VERSION"),
             "description": "Records come in, rows and dead letters are read, pipelines are looked after." },
         "paths": paths,
-        "components": { "schemas": schemas::all() },
+        "components": { "schemas": all_schemas() },
     })
 }
 
-fn add(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
+/// All that the paths refer to.
+fn all_schemas() -> Value {
+    let mut all = schemas::all();
+    for (name, schema) in super::openapi_catalog::schemas() {
+        set(&mut all, &name, schema);
+    }
+    all
+}
+
+pub(super) fn add(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
     let item = paths.entry(path).or_insert_with(|| json!({}));
     set(item, method, operation);
 }
@@ -106,6 +115,7 @@ fn own_paths() -> Map<String, Value> {
         "responses": with_problems(answer("202", "it will be tried again", &any), &[400, 404, 503]) });
     add(&mut paths, &format!("{one}/replay"), "post", replayed);
     add_tokens(&mut paths);
+    super::openapi_catalog::add_catalog(&mut paths);
     paths
 }
 
@@ -159,21 +169,21 @@ fn read(spec: &Spec, table: &Table) -> Value {
     operation(&summary, parameters, &schemas::page(table), &[400, 503])
 }
 
-fn limit() -> Value {
+pub(super) fn limit() -> Value {
     let schema = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": 100 });
     query_parameter("limit", schema, "how many at most")
 }
 
-fn operation(summary: &str, parameters: Vec<Value>, schema: &Value, problems: &[u16]) -> Value {
+pub(super) fn operation(summary: &str, parameters: Vec<Value>, schema: &Value, problems: &[u16]) -> Value {
     json!({ "summary": summary, "parameters": parameters,
         "responses": with_problems(answer("200", "what was asked for", schema), problems) })
 }
 
-fn answer(status: &str, description: &str, schema: &Value) -> Value {
+pub(super) fn answer(status: &str, description: &str, schema: &Value) -> Value {
     json!({ status: { "description": description, "content": { "application/json": { "schema": schema } } } })
 }
 
-fn with_problems(mut responses: Value, problems: &[u16]) -> Value {
+pub(super) fn with_problems(mut responses: Value, problems: &[u16]) -> Value {
     for status in problems {
         let problem = json!({ "description": "a problem (RFC 9457)",
             "content": { "application/problem+json": { "schema": reference("Problem") } } });
@@ -182,14 +192,14 @@ fn with_problems(mut responses: Value, problems: &[u16]) -> Value {
     responses
 }
 
-fn path_parameter(name: &str, schema: Value) -> Value {
+pub(super) fn path_parameter(name: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "path", "required": true, "schema": schema })
 }
 
-fn query_parameter(name: &str, schema: Value, description: &str) -> Value {
+pub(super) fn query_parameter(name: &str, schema: Value, description: &str) -> Value {
     json!({ "name": name, "in": "query", "schema": schema, "description": description })
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }

@@ -89,7 +89,7 @@ fn what_no_module_may_do_is_bounded_and_told() {
     }
     for what in ["trap", "panic", "loop", "hog", "recurse"] {
         let (outcome, _) = outcome(&format!("{{ do = \"configure-{what}\" }}"), r#"{"id": 1}"#, "{}");
-        differs(&outcome, "configuring it failed");
+        differs(&outcome, "its `configure`");
     }
 }
 

@@ -99,7 +99,12 @@ fn no_panics_and_no_unsafe() {
         {
             assert!(!own || !text.contains(lint), "{name} lifts {lint}");
         }
-        assert!(name.ends_with("transform/cache.rs") || !text.contains("unsafe {"), "{name} has unsafe code");
+        assert!(
+            name.ends_with("transform/cache.rs")
+                || name.ends_with("transform/compiler.rs")
+                || !text.contains("unsafe {"),
+            "{name} has unsafe code"
+        );
     }
 }
 

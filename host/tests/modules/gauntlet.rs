@@ -183,6 +183,20 @@ fn every_bad_module_is_refused_by_its_name() {
         replaced(&good, "gristmill:transform/transformer@0.1.0", "gristmill:transform/transformer@0.9.0");
     // The tool that makes components runs out of its stack on this one.
     let contradicting = replaced(&other_contract, "transformer@0.9.0#", "transformer@0.1.0#");
+    // What it is compared with: a module under another name, with a case, and without a lookup.
+    host.must_push("calm", "1", &module("test/core-orders.wasm"));
+    let (ty, body) = form(&good, "cases", &case(1, "A"));
+    let (status, answer) = host.send("POST", "/v1/modules/cased/versions/1", &ty, body);
+    assert_eq!((status, &answer["module"]["report"]["cases"]["passed"]), (201, &json!(1)), "{answer:#}");
+    let with_cases = |code: &[u8], cases: &str| {
+        let (ty, body) = form(code, "cases", cases);
+        host.send("POST", "/v1/modules/cased/versions/2", &ty, body)
+    };
+    let floods = misbehave(&[("stamp", 'F')]);
+    let flooding = case(1, "F").replace(
+        &BASE64_STANDARD.encode("{\"value\": {\"id\": 1}}\n"),
+        &BASE64_STANDARD.encode("{\"value\": {\"id\": 1, \"do\": \"log-flood\"}}\n"),
+    );
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(4_096, 0);
     let tried: Vec<(&str, Answer, u16, &str)> = vec![
@@ -198,7 +212,7 @@ fn every_bad_module_is_refused_by_its_name() {
         ("a core module without a type", push(&large_memory(1, 0)), 422, "export-missing"),
         ("another contract's version", push(&other_contract), 422, "contract-version"),
         ("types that contradict each other", push(&contradicting), 422, "compile-failed"),
-        ("a core module without a type that exports ours", push(&typeless()), 422, "core-unfit"),
+        ("a core module without a type that exports ours", push(&typeless()), 422, "export-missing"),
         ("a component without our export", push(b"\0asm\x0d\0\x01\0"), 422, "export-missing"),
         ("precompiled code", push(&elf), 422, "precompiled"),
         ("compiled code of this very host", push(&compiled(&cache)), 422, "not-wasm"),
@@ -221,10 +235,25 @@ fn every_bad_module_is_refused_by_its_name() {
         ("another module under this name", push(&module("test/core-orders.wasm")), 422, "does-not-fit"),
         (
             "an import that was not granted",
-            host.push("stamp", "2", &module("test/every-effect.wasm")),
+            host.push("calm", "2", &module("test/every-effect.wasm")),
             422,
-            "does-not-fit",
+            "grant-needed",
         ),
+        ("cases that are none", with_cases(&good, "[]"), 422, "cases-unreadable"),
+        (
+            "cases that lead elsewhere",
+            with_cases(&good, r#"{"../x/case.toml": ""}"#),
+            422,
+            "cases-unreadable",
+        ),
+        ("a failing case", with_cases(&good, &case(1, "Z-")), 422, "cases-failed"),
+        (
+            "a case whose files are wrong",
+            with_cases(&good, r#"{"one/case.toml": "eA=="}"#),
+            422,
+            "cases-failed",
+        ),
+        ("cases that take far more fuel than before", with_cases(&floods, &flooding), 422, "too-slow"),
         ("a signature of nobody", signed("not base64!"), 422, "signature-malformed"),
         ("a bad signature", signed(&sign(&pair, b"other bytes")), 422, "signature-untrusted"),
         ("an unknown key", signed(&sign(&other, &misbehave(&[("stamp", 'Z')]))), 422, "signature-untrusted"),
@@ -288,6 +317,18 @@ fn every_bad_module_is_refused_by_its_name() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
+    // What was refused for its fuel or its imports is taken by those who mean it.
+    let (ty, body) = form(&floods, "cases", &flooding);
+    let (status, answer) = host.send("POST", "/v1/modules/cased/versions/2?force=true", &ty, body);
+    assert_eq!(status, 201, "{answer:#}");
+    let path = "/v1/modules/calm/versions/2?grant=lookup";
+    let (status, answer) = host.send("POST", path, "application/wasm", module("test/every-effect.wasm"));
+    assert_eq!(status, 201, "{answer:#}");
+    for (name, version) in [("cased", "1"), ("cased", "2"), ("calm", "1"), ("calm", "2")] {
+        let path = format!("/v1/modules/{name}/versions/{version}");
+        assert_eq!(host.ask("DELETE", &path, None).0, 204, "{name}@{version}");
+    }
+
     // What was good before is good now, and the pipeline has not noticed.
     let (ty, body) = form(&good, "signature", &sign(&pair, &good));
     let (status, answer) = host.send("POST", "/v1/modules/signed/versions/1", &ty, body);
@@ -310,6 +351,17 @@ fn every_bad_module_is_refused_by_its_name() {
     );
     assert!(grown < 96 << 20, "{} MiB of memory stay", grown >> 20);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+/// A case as it travels: one record, which becomes a row with this note.
+fn case(id: i64, note: &str) -> String {
+    let file = |text: String| BASE64_STANDARD.encode(text);
+    json!({
+        "one/case.toml": file(String::new()),
+        "one/input.ndjson": file(format!("{{\"value\": {{\"id\": {id}}}}}\n")),
+        "one/expected.json": file(json!({ "rows": { "items": [{ "record": 0, "columns": { "id": id, "note": note } }] } }).to_string()),
+    })
+    .to_string()
 }
 
 fn swap(host: &Host, site: &Site, order: &serde_json::Value) -> Answer {

@@ -292,11 +292,11 @@ fn a_lookup_that_was_not_planned_is_refused() {
 fn modules_that_fail_to_configure_never_run() {
     for (what, reason) in [
         ("configure-error", "configuration is refused"),
-        ("configure-trap", "configuring it failed"),
-        ("configure-panic", "configuring it failed"),
-        ("configure-loop", "configuring it failed"),
-        ("configure-hog", "configuring it failed"),
-        ("configure-recurse", "configuring it failed"),
+        ("configure-trap", "its `configure`"),
+        ("configure-panic", "its `configure`"),
+        ("configure-loop", "its `configure`"),
+        ("configure-hog", "its `configure`"),
+        ("configure-recurse", "its `configure`"),
         ("wide-plan", "it writes table `unheard_of`, which the spec does not declare"),
     ] {
         let error = load(&spec("misbehave", &format!("{{ do = \"{what}\" }}"), "").unwrap())
