@@ -42,7 +42,9 @@ fn shell(folder: &Path, command: &str) -> (bool, String) {
 fn the_readmes_first_module_works_as_printed() {
     let section = section();
     let commands = commands(&section);
-    let [new, cd, edit, test, build, cases, bless, check] = &commands[..] else { panic!("{commands:#?}") };
+    let [new, cd, edit, test, build, cases, bless, check, run, token, push, swap, rollback] = &commands[..] else {
+        panic!("{commands:#?}")
+    };
     let toml = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let parent = tempfile::tempdir().unwrap();
     let good = |folder: &Path, command: &str| {
@@ -72,4 +74,23 @@ fn the_readmes_first_module_works_as_printed() {
     good(&folder, cases);
     std::fs::write(folder.join("hello.toml"), toml).unwrap();
     assert!(good(&folder, check).contains("rows of people"));
+    // A host, on a port of this test's own, and a new version for it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let run = run.strip_prefix("gristmill ").unwrap().split(' ');
+    let mut host = Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    let host = host.args(run).current_dir(&folder).env("GRISTMILL_LISTEN", format!("127.0.0.1:{port}"));
+    let mut host = host.stderr(std::fs::File::create(parent.path().join("log")).unwrap()).spawn().unwrap();
+    let start = std::time::Instant::now();
+    while ureq::get(format!("http://127.0.0.1:{port}/readyz")).call().is_err() {
+        let log = || std::fs::read_to_string(parent.path().join("log")).unwrap();
+        assert!(start.elapsed().as_secs() < 60, "{}", log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let asked = format!("export GRISTMILL_HOST=http://127.0.0.1:{port}\n{token}\n{push}\n{swap}\n{rollback}");
+    let (done, text) = shell(&folder, &asked);
+    let _ = host.kill();
+    let _ = host.wait();
+    assert!(done && text.contains("hello@2: accepted") && text.contains("cases: 1 passed"), "{text}");
+    assert!(text.contains("hello/hello: hello@2, activation 1"), "{text}");
+    assert!(text.contains("as the spec names it), activation 2"), "{text}");
 }
