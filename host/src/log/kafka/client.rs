@@ -58,8 +58,12 @@ impl ClientContext for Reasons {
         tracing::debug!(facility, "Kafka client: {message}");
         if facility == "FAIL" {
             // Before that stands the thread's name.
-            let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
-            *self.0.lock() = Some(reason.to_owned());
+            let mut reason = message.split_once("]: ").map_or(message, |(_, reason)| reason).to_owned();
+            // Whoever hangs up at the very first question speaks another protocol; librdkafka does not always say so.
+            if reason.contains("APIVERSION_QUERY") && !reason.contains("security.protocol") {
+                reason.push_str(": is security.protocol the one that this listener wants?");
+            }
+            *self.0.lock() = Some(reason);
         }
     }
 
