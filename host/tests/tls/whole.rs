@@ -45,7 +45,7 @@ pub fn site(test: &str) -> Site {
         ("GRISTMILL_KAFKA_PASSWORD_FILE", file("kafka-password", &format!("{password}\n"))),
         (
             "GRISTMILL_KAFKA_PROPERTIES_FILE",
-            file("kafka-properties", "# what SSH does\nsocket.nagle.disable=true\n"),
+            file("kafka-properties", "# a comment\nsocket.nagle.disable=true\n"),
         ),
         ("GRISTMILL_LOOKUP_FILE", file("lookup", &server("GRISTMILL_TEST_LOOKUP_TLS"))),
         ("GRISTMILL_TRACE", "trace".to_owned()),

@@ -58,8 +58,11 @@ impl ClientContext for Reasons {
         tracing::debug!(facility, "Kafka client: {message}");
         if facility == "FAIL" {
             // Before that stands the thread's name.
-            let reason = message.split_once("]: ").map_or(message, |(_, reason)| reason);
-            *self.0.lock() = Some(reason.to_owned());
+            let mut reason = message.split_once("]: ").map_or(message, |(_, reason)| reason).to_owned();
+            if hung_up_early(&reason) && !reason.contains("security.protocol") {
+                reason.push_str(": is security.protocol the one that this listener wants?");
+            }
+            *self.0.lock() = Some(reason);
         }
     }
 
@@ -69,6 +72,16 @@ impl ClientContext for Reasons {
 }
 
 impl ConsumerContext for Reasons {}
+
+/// Whether a broker hung up at the first question, or soon after: it speaks another protocol, mostly, and librdkafka
+/// does not always say so.
+fn hung_up_early(reason: &str) -> bool {
+    let after_ms = reason.rsplit_once("(after ").and_then(|(_, rest)| rest.split_once("ms in state "));
+    after_ms.is_some_and(|(ms, state)| {
+        let soon = ms.parse().is_ok_and(|ms: u32| ms < 2_000);
+        state.starts_with("APIVERSION_QUERY") || (soon && state.starts_with("UP"))
+    })
+}
 
 impl Client {
     pub(super) fn new(bootstrap: &str, properties: Properties) -> Result<Self, Error> {
