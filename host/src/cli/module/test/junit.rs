@@ -100,7 +100,7 @@ mod tests {
                 Event::Eof => break,
                 Event::Start(start) => {
                     assert!(start.attributes().all(|attribute| attribute.is_ok()));
-                    elements.push(String::from_utf8(start.name().as_ref().to_vec()).unwrap());
+                    elements.push(start.name().as_ref().to_owned());
                 }
                 _ => {}
             }
