@@ -111,7 +111,7 @@ fn build(manifest: &Manifest) -> anyhow::Result<PathBuf> {
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let built = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let built = built.filter_map(|message: Value| artifact(&message, &manifest.path)).last();
+    let built = built.filter_map(|message: Value| artifact(&message, &manifest.path)).next_back();
     built.with_context(|| format!("cargo has built no .wasm of {}", manifest.path.display()))
 }
 
