@@ -271,7 +271,7 @@ key = "none"
 "#;
         let case = read(&[("a/case.toml", text), RECORD, NOTHING]).unwrap();
         assert_eq!((case.batch.topic.as_str(), case.batch.partition), ("orders", 2));
-        assert_eq!((case.compare, case.config.as_str()), (Compare::Named, r#"{"n":1,"list":["x"]}"#));
+        assert_eq!((case.compare, case.config.as_str()), (Compare::Named, r#"{"list":["x"],"n":1}"#));
         let get =
             |lookup: &str, key: &[u8]| case.answers.get_many(lookup, &[key.to_vec()]).unwrap().remove(0);
         assert_eq!(get("users", b"u1").unwrap(), b"Ann");
