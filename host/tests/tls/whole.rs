@@ -40,6 +40,8 @@ pub fn site(test: &str) -> Site {
         "kafka_username = \"{user}\"\n[kafka]\n\"security.protocol\" = \"SASL_SSL\"\nsasl.mechanism = \"SCRAM-SHA-512\"\n"
     );
     site.environment = [
+        // Who may send records is not what is looked at here.
+        ("GRISTMILL_OPEN_INGEST", "true".to_owned()),
         ("GRISTMILL_CA_FILE", certificate("ca.pem").display().to_string()),
         ("GRISTMILL_SETTINGS", file("settings.toml", &settings)),
         ("GRISTMILL_KAFKA_PASSWORD_FILE", file("kafka-password", &format!("{password}\n"))),
