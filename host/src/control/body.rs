@@ -81,21 +81,6 @@ pub(super) async fn read(
     }
 }
 
-/// Reads the rest of a body that is refused, within bounds: a client that is cut off while it sends does not hear why.
-pub(super) async fn discard(mut body: Body) {
-    const BYTES_MAX: usize = 64 << 20;
-    let reading = async {
-        let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, |data| data.len());
-            if seen > BYTES_MAX {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
-}
-
 /// A body that did not arrive in time.
 pub(super) fn slow(within: Duration) -> Problem {
     Problem::new(

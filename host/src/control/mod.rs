@@ -12,6 +12,7 @@ pub mod auth;
 mod body;
 mod dead_letters;
 mod health;
+mod hearing;
 mod ingest;
 mod metrics;
 mod modules;
@@ -103,6 +104,7 @@ fn router_of(site: &Arc<Site>) -> Router {
         .layer(middleware::from_fn_with_state(site.clone(), auth::guard))
         .layer(middleware::map_response_with_state(site.clone(), method_not_allowed))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(hearing::hear_out))
         .with_state(site.clone())
 }
 

@@ -99,17 +99,10 @@ pub(super) async fn push(
         read.map_err(|_| body::slow(ARRIVE))??;
         room.reach(upload.code.len() + upload.cases.as_ref().map_or(0, String::len))?;
     } else if ty == "application/wasm" || ty == "application/octet-stream" {
-        let mut body = request.into_body();
-        match body::read(&mut body, code_bytes_max, ARRIVE, &mut room).await {
-            Ok(code) => upload.code = code,
-            Err(problem) if problem.is_too_large() => {
-                body::discard(body).await;
-                return Err(too_large(code_bytes_max));
-            }
-            Err(problem) => return Err(problem),
-        }
+        upload.code = body::read(&mut request.into_body(), code_bytes_max, ARRIVE, &mut room)
+            .await
+            .map_err(|problem| if problem.is_too_large() { too_large(code_bytes_max) } else { problem })?;
     } else {
-        body::discard(request.into_body()).await;
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "content-type",
@@ -125,8 +118,6 @@ pub(super) async fn push(
 }
 
 /// Reads a form's parts: `module` (bytes), `cases` (JSON), `signature` (base64).
-///
-/// What is left of a body that is refused half-way is read and dropped by the form itself.
 async fn form(request: Request, upload: &mut Upload, code_bytes_max: usize) -> Result<(), Problem> {
     let malformed =
         |error: &dyn std::fmt::Display| Problem::malformed(format!("the form cannot be read: {error}"));

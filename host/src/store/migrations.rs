@@ -35,6 +35,26 @@ const SQLITE: &[Listed] = listed![
     "0100_create_journal.sql",
 ];
 
+/// Gristmill's own tables, in PostgreSQL in the schema `gristmill`.
+pub const OWN_TABLES: [&str; 16] = [
+    "lanes",
+    "outbox",
+    "batches",
+    "dead_letters",
+    "parked",
+    "mails",
+    "reference",
+    "module_code",
+    "modules",
+    "activations",
+    "lane_hosts",
+    "hosts",
+    "pauses",
+    "audit",
+    "catalog_clock",
+    "tokens",
+];
+
 /// PostgreSQL's, up to date by its own bookkeeping in `table`.
 pub fn of_postgres(table: &'static str) -> Migrator {
     migrator(POSTGRES, table)
@@ -60,6 +80,13 @@ fn migrator(listed: &[Listed], table: &'static str) -> Migrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_own_table_is_known_as_such() {
+        let made = POSTGRES.iter().flat_map(|(_, sql)| sql.split("CREATE TABLE gristmill.").skip(1));
+        let made: Vec<&str> = made.filter_map(|rest| rest.split_whitespace().next()).collect();
+        assert_eq!(made, OWN_TABLES);
+    }
 
     #[test]
     fn every_file_of_the_folder_is_listed_and_understood() {

@@ -42,7 +42,8 @@ fn shell(folder: &Path, command: &str) -> (bool, String) {
 fn the_readmes_first_module_works_as_printed() {
     let section = section();
     let commands = commands(&section);
-    let [new, cd, edit, test, build, cases, bless, check, run, token, push, swap, rollback] = &commands[..] else {
+    let [new, cd, edit, test, build, cases, bless, check, run, token, push, swap, rollback] = &commands[..]
+    else {
         panic!("{commands:#?}")
     };
     let toml = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();

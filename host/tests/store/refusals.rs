@@ -20,7 +20,7 @@ const DBA: &str = "CREATE TABLE cities (name varchar(50) PRIMARY KEY);\
 const SPEC: &str = "[[table]]\nname = \"orders\"\nmode = \"first-wins\"\nkey = [\"id\"]\ncreate = false\n\
      columns = [{ name = \"id\", type = \"bigint\" }, { name = \"city\", type = \"text\" }, \
      { name = \"quantity\", type = \"integer\" }, { name = \"note\", type = \"varchar(255)\" }]\n\
-     [[table]]\nname = \"audit\"\nmode = \"append\"\ncolumns = [{ name = \"id\", type = \"bigint\" }]\n\
+     [[table]]\nname = \"trail\"\nmode = \"append\"\ncolumns = [{ name = \"id\", type = \"bigint\" }]\n\
      [[output]]\nname = \"out\"\ntopic = \"out\"\n[mail]\nfrom = \"Shop <shop@example.org>\"\n\
      [dead_letters]\ntopic = \"in.dlq\"\n";
 
@@ -119,7 +119,7 @@ async fn a_refused_record_causes_nothing(world: World) {
     let effects = Effects {
         rows: vec![
             piece(&spec, "orders", &[numbered(0), numbered(1), numbered(2)]),
-            piece(&spec, "audit", &[(0, &audit[0]), (1, &audit[1]), (2, &audit[2])]),
+            piece(&spec, "trail", &[(0, &audit[0]), (1, &audit[1]), (2, &audit[2])]),
         ],
         messages: vec![messages(&[0, 1, 2])],
         mails: vec![mail(1), mail(2), mail(2)],
@@ -128,7 +128,7 @@ async fn a_refused_record_causes_nothing(world: World) {
     let work = lane.work(3, effects);
     let done = lane.try_commit(work).await.unwrap();
     assert_eq!((done.mails, done.rows.clone()), (2, vec![2, 2]));
-    assert_eq!(lane.column("audit", "id").await, "[0,2]");
+    assert_eq!(lane.column("trail", "id").await, "[0,2]");
     let outbox = decode(&done.outbox).unwrap();
     let sent: Vec<(&str, i64)> = outbox
         .messages

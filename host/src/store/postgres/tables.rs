@@ -4,6 +4,7 @@ use super::shape;
 use crate::spec::{Column, ColumnType, Spec, Table};
 use crate::store::Error;
 use crate::store::fault::Fault;
+use crate::store::migrations;
 use crate::store::shape::{missing, verify, verify_hashdiff};
 use crate::store::sql::{Dialect, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
@@ -15,6 +16,7 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
     tx.fetch(lock, &[]).await.map_err(Fault::into_error)?;
     for table in &spec.tables {
         verify_hashdiff(table)?;
+        not_our_own(tx, table).await?;
         match shape::read(tx, table).await? {
             Some(found) => {
                 for column in verify(table, &found, |column, found| shape::fits(table, column, found))? {
@@ -27,6 +29,28 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses a table that is one of Gristmill's own. Without a schema in its name a table is looked for along the role's
+/// `search_path`, and that of a role called `gristmill` begins with the schema of that name.
+async fn not_our_own(tx: &mut dyn Tx, table: &Table) -> Result<(), Error> {
+    let own = migrations::OWN_TABLES.map(|name| format!("'{name}'")).join(", ");
+    let text = format!(
+        "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'gristmill' \
+         AND c.relname IN ({own}) AND c.oid = to_regclass($1)"
+    );
+    let name = table_name(Dialect::Postgres, table);
+    let found = tx.fetch(&text, &[name.as_str().into()]).await.map_err(Fault::into_error)?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        message: format!(
+            "table {0}: the role's search_path leads to gristmill.{0}, which is one of Gristmill's own: give the table its \
+             schema (`public.{0}`) or another name, or use a role that is not called gristmill",
+            table.name
+        ),
+    })
 }
 
 async fn run(tx: &mut dyn Tx, sql: &str) -> Result<(), Error> {
