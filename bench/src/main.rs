@@ -40,7 +40,7 @@ enum Command {
     #[command(args_override_self = true)]
     Profile(profile::Arguments),
     /// What is measured: a host like that of `gristmill run`
-    Host(host::Arguments),
+    Host(Box<host::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
-        Command::Host(arguments) => serve(arguments),
+        Command::Host(arguments) => serve(*arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -400,7 +400,11 @@ impl Settings {
     }
 
     /// The root certificates of `GRISTMILL_CA_FILE`.
-    fn roots(&self) -> anyhow::Result<Option<Roots>> {
+    /// Root certificates of one's own, if a file is named.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn roots(&self) -> anyhow::Result<Option<Roots>> {
         self.ca_file.as_deref().map(|path| Roots::read(path).context("GRISTMILL_CA_FILE")).transpose()
     }
 

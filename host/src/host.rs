@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -130,6 +130,7 @@ impl Host {
             policy: settings.policy()?,
             pipelines: sites.iter().map(Known::of).collect(),
             wake: wake.clone(),
+            checks: Semaphore::new(1),
         });
         let name = host_name();
         let deployer = Deployer { host: name, store: store.clone(), engine, sites, taken_up, wake };

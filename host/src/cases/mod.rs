@@ -30,6 +30,10 @@ use expected::Expected;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a set of cases may take: each call has its own limit, and there may be hundreds.
+const TOGETHER_MAX: Duration = Duration::from_secs(300);
 
 /// A module that is tested: compiled for pipelines, and for counting fuel.
 #[derive(Clone)]
@@ -114,7 +118,11 @@ impl Report {
 
 /// Runs cases, one after the other, on this thread: off the async ones. Each call is bounded by the limits.
 pub fn run(subject: &Subject, cases: &Cases, limits: &Limits) -> Report {
+    let start = Instant::now();
     let run = |name: &String| match Case::read(cases, name, false) {
+        Ok(_) if start.elapsed() > TOGETHER_MAX => {
+            broken(name, format!("the cases before it took {} s: it was not run", TOGETHER_MAX.as_secs()))
+        }
         Ok(case) => {
             let ran = Ran::of(subject, name, &case, limits);
             ran.report(name, &case, case.expected.as_ref())

@@ -1,7 +1,7 @@
 //! The catalog: which versions of which modules there are, which of them is active in which stage, and who did what
 //! when. It lies in the store, so many hosts share it and one that starts sees the last state there.
 //!
-//! - [`check`](check::check) is what a module goes through before it is accepted.
+//! - [`check`] is what a module goes through before it is accepted.
 //! - A version is immutable: its bytes are named by their sha256 digest, and the same name and version with other
 //!   bytes is refused.
 //! - A swap is one row ([`Activation`]); the newest of a stage is in force. Going back is one more row.

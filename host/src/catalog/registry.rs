@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Handles modules and swaps for one host.
 pub struct Registry {
@@ -30,6 +30,8 @@ pub struct Registry {
     pub pipelines: Vec<Known>,
     /// Tells this host's deployer of a change.
     pub wake: Arc<Notify>,
+    /// Modules that are checked at once: checking one takes a core and much memory.
+    pub checks: Semaphore,
 }
 
 /// A pipeline as the registry knows it.
@@ -150,6 +152,8 @@ impl Registry {
         signed_by: Option<String>,
         before: Option<Version>,
     ) -> Result<(Version, bool), Error> {
+        // The one who waits is told so by the client's own time limit.
+        let _turn = self.checks.acquire().await;
         let start = Instant::now();
         let engines = Engines { work: self.engine.clone(), meter: self.meter.clone() };
         let policy = self.policy.clone();

@@ -1,9 +1,13 @@
 //! The command line as a client of a host: modules, swaps and pauses are asked for over HTTP, so that whoever does it
 //! needs a token and no password of a database.
 
+use crate::config::Settings;
+use crate::tls::{Roots, with_the_systems};
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How long a host may take to answer: checking a large module takes a minute.
 const ANSWER: Duration = Duration::from_secs(960);
@@ -38,7 +42,7 @@ pub(super) enum Body {
 }
 
 impl HostArguments {
-    pub(super) fn open(self) -> anyhow::Result<Api> {
+    pub(super) fn open(self, settings: &Settings) -> anyhow::Result<Api> {
         let base = self.host.trim_end_matches('/').to_owned();
         if !base.starts_with("http://") && !base.starts_with("https://") {
             bail!("GRISTMILL_HOST: `{base}` is not http://HOST:PORT or https://HOST:PORT");
@@ -53,12 +57,28 @@ impl HostArguments {
             }
             (None, None) => None,
         };
-        let config = ureq::Agent::config_builder()
+        let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER))
             .timeout_connect(Some(Duration::from_secs(10)));
+        if base.starts_with("https://") {
+            config = config.tls_config(tls(settings.roots()?.as_ref()));
+        }
         Ok(Api { agent: config.build().new_agent(), base, token })
     }
+}
+
+/// The host's certificate is checked against the system's roots, and those of `GRISTMILL_CA_FILE`.
+fn tls(own: Option<&Roots>) -> TlsConfig {
+    let pem = with_the_systems(own);
+    let certificates = parse_pem(pem.as_bytes()).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certificates.collect())))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
 }
 
 impl Api {

@@ -69,9 +69,9 @@ pub(super) enum Trust {
 
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List { json, host } => list(&host.open()?, json).await,
-        Command::Pause { pipeline, host } => set_paused(&host.open()?, &pipeline, "pause").await,
-        Command::Resume { pipeline, host } => set_paused(&host.open()?, &pipeline, "resume").await,
+        Command::List { json, host } => list(&host.open(settings)?, json).await,
+        Command::Pause { pipeline, host } => set_paused(&host.open(settings)?, &pipeline, "pause").await,
+        Command::Resume { pipeline, host } => set_paused(&host.open(settings)?, &pipeline, "resume").await,
         Command::Status { spec, json } => {
             let spec = read_spec(&spec)?;
             let (store, log) = settings.open().await?;

@@ -2,6 +2,7 @@
 
 use super::api::{Api, Body, HostArguments, segment};
 use super::show;
+use crate::config::Settings;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -59,8 +60,8 @@ struct Wait {
     json: bool,
 }
 
-pub(super) async fn swap(arguments: SwapArguments) -> anyhow::Result<()> {
-    let api = arguments.host.open()?;
+pub(super) async fn swap(settings: &Settings, arguments: SwapArguments) -> anyhow::Result<()> {
+    let api = arguments.host.open(settings)?;
     let mut order = Map::new();
     if let Some(module) = arguments.module {
         order.insert("module".into(), json!(module));
@@ -75,8 +76,8 @@ pub(super) async fn swap(arguments: SwapArguments) -> anyhow::Result<()> {
     finish(&api, &arguments.pipeline, activation, &arguments.wait).await
 }
 
-pub(super) async fn roll_back(arguments: RollbackArguments) -> anyhow::Result<()> {
-    let api = arguments.host.open()?;
+pub(super) async fn roll_back(settings: &Settings, arguments: RollbackArguments) -> anyhow::Result<()> {
+    let api = arguments.host.open(settings)?;
     let (pipeline, stage) = (segment(&arguments.pipeline), segment(&arguments.stage));
     let path = format!("/v1/pipelines/{pipeline}/stages/{stage}/rollback");
     let activation = api.call("POST", &path, Body::Json(json!({ "reason": arguments.reason }))).await?;

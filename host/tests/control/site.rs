@@ -68,6 +68,7 @@ pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
         policy: UploadPolicy::default(),
         pipelines: Vec::new(),
         wake: Arc::default(),
+        checks: tokio::sync::Semaphore::new(1),
     })
 }
 

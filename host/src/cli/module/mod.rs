@@ -30,9 +30,9 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(settings, arguments).await,
         Command::Test(arguments) => test::run(settings, arguments).await,
-        Command::Push(arguments) => push::push(arguments).await,
-        Command::List(arguments) => push::list(arguments).await,
-        Command::Show(arguments) => push::show(arguments).await,
-        Command::Remove(arguments) => push::remove(arguments).await,
+        Command::Push(arguments) => push::push(settings, arguments).await,
+        Command::List(arguments) => push::list(settings, arguments).await,
+        Command::Show(arguments) => push::show(settings, arguments).await,
+        Command::Remove(arguments) => push::remove(settings, arguments).await,
     }
 }

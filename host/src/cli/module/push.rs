@@ -4,6 +4,7 @@ use crate::cases::Cases;
 use crate::catalog::names;
 use crate::cli::api::{Body, HostArguments, segment};
 use crate::cli::show;
+use crate::config::Settings;
 use anyhow::{Context, anyhow};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -70,9 +71,9 @@ pub(in crate::cli) struct RemoveArguments {
     host: HostArguments,
 }
 
-pub(super) async fn push(arguments: PushArguments) -> anyhow::Result<()> {
+pub(super) async fn push(settings: &Settings, arguments: PushArguments) -> anyhow::Result<()> {
     let (name, version) = named(&arguments.named)?;
-    let api = arguments.host.open()?;
+    let api = arguments.host.open(settings)?;
     let code = std::fs::read(&arguments.file)
         .with_context(|| format!("{} cannot be read", arguments.file.display()))?;
     let mut form = Form::default();
@@ -106,8 +107,8 @@ pub(super) async fn push(arguments: PushArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn list(arguments: ListArguments) -> anyhow::Result<()> {
-    let answer = arguments.host.open()?.call("GET", "/v1/modules", Body::None).await?;
+pub(super) async fn list(settings: &Settings, arguments: ListArguments) -> anyhow::Result<()> {
+    let answer = arguments.host.open(settings)?.call("GET", "/v1/modules", Body::None).await?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
@@ -121,8 +122,8 @@ pub(super) async fn list(arguments: ListArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn show(arguments: ShowArguments) -> anyhow::Result<()> {
-    let api = arguments.host.open()?;
+pub(super) async fn show(settings: &Settings, arguments: ShowArguments) -> anyhow::Result<()> {
+    let api = arguments.host.open(settings)?;
     let one = arguments.named.contains('@');
     let path = if one {
         let (name, version) = named(&arguments.named)?;
@@ -154,10 +155,10 @@ pub(super) async fn show(arguments: ShowArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn remove(arguments: RemoveArguments) -> anyhow::Result<()> {
+pub(super) async fn remove(settings: &Settings, arguments: RemoveArguments) -> anyhow::Result<()> {
     let (name, version) = named(&arguments.named)?;
     let path = format!("/v1/modules/{}/versions/{}", segment(&name), segment(&version));
-    arguments.host.open()?.call("DELETE", &path, Body::None).await?;
+    arguments.host.open(settings)?.call("DELETE", &path, Body::None).await?;
     println!("{name}@{version} is removed");
     Ok(())
 }
