@@ -9,7 +9,7 @@
 //! ```
 
 use crate::catalog::rollback::{self, Target};
-use crate::catalog::{Activation, HostReport, LaneReport, lane_report, names};
+use crate::catalog::{Activation, HostReport, LaneReport, names};
 use crate::lane::now_ms;
 use crate::live::Verdict;
 use crate::lookup::Lookups;
@@ -214,13 +214,15 @@ impl Deployer {
         let mut reports = Vec::new();
         for site in &self.sites {
             for (lane, works_with) in site.pipeline.works_with() {
-                let report = lane_report(
-                    &lane,
-                    &self.host,
-                    works_with.activations,
-                    works_with.pause_us,
-                    works_with.at_ms,
-                );
+                let report = LaneReport {
+                    pipeline: lane.pipeline.to_string(),
+                    topic: lane.topic.to_string(),
+                    partition: lane.partition,
+                    host: self.host.clone(),
+                    activations: works_with.activations.into_iter().collect(),
+                    at_ms: works_with.at_ms,
+                    pause_us: works_with.pause_us,
+                };
                 let place = (report.pipeline.clone(), report.partition);
                 if memory.reported.get(&place) != Some(&report) {
                     reports.push((place, report));

@@ -39,7 +39,7 @@ pub struct Deployment {
     /// The stages.
     pub transform: Transform,
     number: u64,
-    records: Vec<Tally>,
+    tallies: Vec<Tally>,
 }
 
 /// What a stage has done since it was deployed.
@@ -72,8 +72,8 @@ impl Live {
     /// The stages that a pipeline begins with.
     pub fn new(transform: Transform, swap: Swap, taken_up: Arc<Notify>) -> Arc<Self> {
         let (lost, verdicts) = unbounded_channel();
-        let records = transform.stages.iter().map(|_| Tally::after(0.0)).collect();
-        let first = Deployment { transform, number: 1, records };
+        let tallies = transform.stages.iter().map(|_| Tally::untried()).collect();
+        let first = Deployment { transform, number: 1, tallies };
         Arc::new(Live {
             current: RwLock::new(Arc::new(first)),
             number: AtomicU64::new(1),
@@ -99,17 +99,17 @@ impl Live {
     pub fn deploy(&self, transform: Transform) {
         let mut current = self.current.write();
         let number = current.number + 1;
-        let records = transform
+        let tallies = transform
             .stages
             .iter()
             .enumerate()
-            .map(|(index, stage)| match (current.transform.stages.get(index), current.records.get(index)) {
+            .map(|(index, stage)| match (current.transform.stages.get(index), current.tallies.get(index)) {
                 (Some(old), Some(tally)) if old.is(stage) => tally.go_on(),
                 (_, Some(tally)) => Tally::after(tally.share()),
                 _ => Tally::after(0.0),
             })
             .collect();
-        *current = Arc::new(Deployment { transform, number, records });
+        *current = Arc::new(Deployment { transform, number, tallies });
         self.number.store(number, Ordering::Release);
     }
 
@@ -130,7 +130,7 @@ impl Live {
 
     /// Counts a batch, and decides trials.
     pub fn judge(&self, deployment: &Deployment, effects: &Effects, runs: &[StageRun]) {
-        for ((stage, tally), run) in deployment.transform.stages.iter().zip(&deployment.records).zip(runs) {
+        for ((stage, tally), run) in deployment.transform.stages.iter().zip(&deployment.tallies).zip(runs) {
             let refused = if effects.failures.is_empty() {
                 0
             } else {
@@ -152,6 +152,12 @@ impl Live {
 impl Tally {
     fn after(before: f64) -> Self {
         Tally { before, counts: Mutex::default() }
+    }
+
+    /// Of a stage that this host begins with: how it did before nobody here has seen, so there is nothing to judge it by,
+    /// and what has long been good must not be taken back because a host was started.
+    fn untried() -> Self {
+        Tally { before: 0.0, counts: Mutex::new(Counts { decided: true, ..Counts::default() }) }
     }
 
     fn go_on(&self) -> Self {
@@ -218,6 +224,11 @@ mod tests {
         let reason = tally.count(100, 61, true, &SWAP).unwrap();
         assert!(reason.contains("61 of its first 100 records"), "{reason}");
         assert_eq!(tally.count(100, 100, true, &SWAP), None, "said once");
+    }
+
+    #[test]
+    fn what_a_host_begins_with_is_not_on_trial() {
+        assert_eq!(Tally::untried().count(1_000, 500, true, &SWAP), None);
     }
 
     #[test]

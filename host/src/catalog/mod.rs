@@ -15,7 +15,6 @@ pub mod signature;
 
 pub use nouns::*;
 
-use crate::record::LaneId;
 use crate::store::Error;
 use async_trait::async_trait;
 use std::time::Duration;
@@ -38,9 +37,6 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// One version.
     async fn module_version(&self, name: &str, version: &str) -> Result<Option<Version>, Error>;
-
-    /// A version's cases, as they were pushed.
-    async fn module_cases(&self, name: &str, version: &str) -> Result<Option<String>, Error>;
 
     /// The bytes with this digest.
     async fn module_code(&self, digest: &str) -> Result<Option<Vec<u8>>, Error>;
@@ -95,23 +91,4 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// The audit trail, newest first, before a number.
     async fn audit_trail(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditLine>, Error>;
-}
-
-/// A lane's report of what it works with.
-pub fn lane_report(
-    lane: &LaneId,
-    host: &str,
-    activations: Vec<(String, i64)>,
-    pause_us: i64,
-    at_ms: i64,
-) -> LaneReport {
-    LaneReport {
-        pipeline: lane.pipeline.to_string(),
-        topic: lane.topic.to_string(),
-        partition: lane.partition,
-        host: host.to_owned(),
-        activations: activations.into_iter().collect(),
-        at_ms,
-        pause_us,
-    }
 }

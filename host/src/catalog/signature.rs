@@ -51,11 +51,6 @@ impl TrustedKeys {
         Ok(TrustedKeys(keys))
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

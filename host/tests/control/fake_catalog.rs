@@ -22,9 +22,6 @@ impl Catalog for Fake {
     async fn module_version(&self, _: &str, _: &str) -> Result<Option<Version>, Error> {
         Ok(None)
     }
-    async fn module_cases(&self, _: &str, _: &str) -> Result<Option<String>, Error> {
-        unreachable!()
-    }
     async fn module_code(&self, _: &str) -> Result<Option<Vec<u8>>, Error> {
         unreachable!()
     }

@@ -83,10 +83,6 @@ impl<E: Engine> Catalog for SqlStore<E> {
         modules::one(self.reader().await?.as_mut(), name, version).await
     }
 
-    async fn module_cases(&self, name: &str, version: &str) -> Result<Option<String>, Error> {
-        modules::cases(self.reader().await?.as_mut(), name, version).await
-    }
-
     async fn module_code(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
         modules::code(self.reader().await?.as_mut(), digest).await
     }

@@ -88,11 +88,6 @@ pub(super) async fn one<S: Sql + ?Sized>(
     Ok(fetch(sql, &text, &[Arg::from(name), Arg::from(number)]).await?.first().map(version))
 }
 
-pub(super) async fn cases(sql: &mut dyn Sql, name: &str, version: &str) -> Result<Option<String>, Error> {
-    let text = "SELECT cases FROM gristmill.modules WHERE name = $1 AND version = $2";
-    Ok(fetch(sql, text, &[Arg::from(name), Arg::from(version)]).await?.first().map(|row| row.text(0)))
-}
-
 pub(super) async fn code(sql: &mut dyn Sql, digest: &str) -> Result<Option<Vec<u8>>, Error> {
     let text = "SELECT code FROM gristmill.module_code WHERE digest = $1";
     Ok(fetch(sql, text, &[Arg::from(digest)]).await?.first().and_then(|row| row.bytes(0)))
