@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod record;
 pub mod sabotage;
+pub mod sites;
 pub mod spec;
 pub mod store;
 pub mod telemetry;

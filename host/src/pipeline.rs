@@ -107,6 +107,11 @@ impl Pipeline {
         &self.parts.live
     }
 
+    /// Tells the pipeline to stop: its lanes finish what they have begun.
+    pub fn finish(&self) {
+        self.stop.cancel();
+    }
+
     /// Which activations the lanes of this host work with.
     pub fn works_with(&self) -> Vec<(LaneId, WorksWith)> {
         let lanes = self.lanes.lock();

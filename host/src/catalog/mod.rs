@@ -4,14 +4,17 @@
 //! - [`check`] is what a module goes through before it is accepted.
 //! - A version is immutable: its bytes are named by their sha256 digest, and the same name and version with other
 //!   bytes is refused.
+//! - A pipeline's spec has revisions ([`Revision`]); the newest one is what hosts of the catalog run.
 //! - A swap is one row ([`Activation`]); the newest of a stage is in force. Going back is one more row.
 
 pub mod check;
 pub mod names;
 mod nouns;
+pub mod pipelines;
 pub mod registry;
 pub mod rollback;
 pub mod signature;
+pub mod wake;
 
 pub use nouns::*;
 
@@ -85,6 +88,19 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// The pipelines that are paused.
     async fn paused(&self) -> Result<Vec<String>, Error>;
+
+    /// Writes a revision of a pipeline, unless the newest one is another than expected (0: there is none). Answers its
+    /// number.
+    async fn put_revision(&self, revision: &NewRevision, expected: i64) -> Result<Option<i64>, Error>;
+
+    /// The newest revision of each pipeline, by name; also of those that were removed.
+    async fn newest_revisions(&self) -> Result<Vec<Revision>, Error>;
+
+    /// A pipeline's revisions, newest first.
+    async fn revisions(&self, pipeline: &str, limit: u32) -> Result<Vec<Revision>, Error>;
+
+    /// One revision.
+    async fn revision(&self, pipeline: &str, revision: i64) -> Result<Option<Revision>, Error>;
 
     /// Adds a line to the audit trail.
     async fn audit(&self, line: &AuditLine) -> Result<(), Error>;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// A version on its way into the catalog.
@@ -160,6 +161,77 @@ pub struct HostReport {
     pub seen_ms: i64,
     /// Activations that it could not take up, and why.
     pub trouble: BTreeMap<i64, String>,
+    /// The pipelines of the catalog that it runs, or cannot run; none of a host that runs files alone.
+    pub pipelines: Option<BTreeMap<String, RevisionReport>>,
+}
+
+/// A spec on its way into the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRevision {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The spec, TOML; empty if the pipeline is removed.
+    pub spec: String,
+    /// The texts of the files that it names.
+    pub files: BTreeMap<String, String>,
+    /// Who did it.
+    pub by: String,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// Why, in the person's words.
+    pub note: String,
+}
+
+impl NewRevision {
+    /// The sha256 of the spec and its files, hex.
+    pub fn digest(&self) -> String {
+        digest(&self.spec, &self.files)
+    }
+}
+
+/// The sha256 of a spec and the files that it names, hex: the same for the same content.
+pub fn digest(spec: &str, files: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for part in [spec].into_iter().chain(files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]))
+    {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A revision of a pipeline: what its spec said since then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Revision {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Its number: from 1, later ones are larger.
+    pub revision: i64,
+    /// Whether the pipeline was removed by it.
+    pub removed: bool,
+    /// The spec, TOML.
+    pub spec: String,
+    /// The texts of the files that it names.
+    pub files: BTreeMap<String, String>,
+    /// The sha256 of both.
+    pub digest: String,
+    /// Who did it.
+    pub by: String,
+    /// When, milliseconds since 1970-01-01 UTC.
+    pub at_ms: i64,
+    /// Why.
+    pub note: String,
+}
+
+/// How a host is with a pipeline of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionReport {
+    /// The revision that it runs; 0 if none.
+    pub revision: i64,
+    /// Whether it has joined the pipeline's group.
+    pub running: bool,
+    /// The revision that it cannot run, and why.
+    pub trouble: Option<(i64, String)>,
 }
 
 /// A line of the audit trail.
@@ -177,4 +249,12 @@ pub struct AuditLine {
     pub target: String,
     /// More about it.
     pub detail: Value,
+}
+
+impl AuditLine {
+    /// A line that is not written yet.
+    pub fn new(at_ms: i64, actor: &str, action: &str, target: &str, detail: Value) -> Self {
+        let (actor, action, target) = (actor.to_owned(), action.to_owned(), target.to_owned());
+        AuditLine { id: 0, at_ms, actor, action, target, detail }
+    }
 }

@@ -3,18 +3,20 @@
 
 use super::check::{self, Checked, Engines, Policy, Refused, Upload};
 use super::rollback::{self, Target};
+use super::wake::Wake;
 use super::{Activation, HostReport, Kept, LaneReport, NewActivation, NewVersion, Removed, Version, names};
-use crate::deploy::{self, ALIVE_MS_MAX, Prepare, Site};
+use crate::deploy::{self, ALIVE_MS_MAX, Prepare};
 use crate::lane::now_ms;
-use crate::lookup::Lookups;
+use crate::lookup::KeyValues;
+use crate::sites::{Site, Sites};
 use crate::spec::Spec;
 use crate::store::{self, Store};
-use crate::transform::{Engine, Module, Pipeline as Transform, Stage};
+use crate::transform::{Engine, Module, Stage};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Handles modules and swaps for one host.
 pub struct Registry {
@@ -26,29 +28,14 @@ pub struct Registry {
     pub meter: Engine,
     /// Which modules are taken.
     pub policy: Policy,
-    /// The pipelines that this host knows.
-    pub pipelines: Vec<Known>,
-    /// Tells this host's deployer of a change.
-    pub wake: Arc<Notify>,
+    /// The pipelines of this host.
+    pub sites: Arc<Sites>,
+    /// The server that pipelines' lookups ask.
+    pub keys: Arc<dyn KeyValues>,
+    /// Tells this host of a change.
+    pub wake: Wake,
     /// Modules that are checked at once: checking one takes a core and much memory.
     pub checks: Semaphore,
-}
-
-/// A pipeline as the registry knows it.
-pub struct Known {
-    /// Its spec.
-    pub spec: Arc<Spec>,
-    /// The stages as the spec names them.
-    pub own: Transform,
-    /// What its guests may ask.
-    pub lookups: Arc<dyn Lookups>,
-}
-
-impl Known {
-    /// The pipeline of a site.
-    pub fn of(site: &Site) -> Self {
-        Known { spec: site.pipeline.spec().clone(), own: site.own.clone(), lookups: site.lookups.clone() }
-    }
 }
 
 /// Why something was not done.
@@ -203,8 +190,8 @@ impl Registry {
     /// The version that a new one is compared with: the one that is active somewhere, or else the newest.
     async fn version_before(&self, name: &str) -> Result<Option<Version>, Error> {
         let versions = self.store.module_versions(Some(name)).await?;
-        for known in &self.pipelines {
-            for active in self.store.in_force(&known.spec.name).await? {
+        for known in self.sites.all() {
+            for active in self.store.in_force(&known.spec().name).await? {
                 if let Some(version) =
                     versions.iter().find(|one| active.module == name && one.version == active.version)
                 {
@@ -219,17 +206,17 @@ impl Registry {
     /// get. Answers where that is.
     async fn fits(&self, module: &Module) -> Result<Vec<String>, Error> {
         let mut places = Vec::new();
-        for known in &self.pipelines {
-            let in_force = self.store.in_force(&known.spec.name).await?;
-            for (index, stage) in known.spec.stages.iter().enumerate() {
+        for known in self.sites.all() {
+            let in_force = self.store.in_force(&known.spec().name).await?;
+            for (index, stage) in known.spec().stages.iter().enumerate() {
                 let active = in_force.iter().find(|one| one.stage == stage.name && one.base == stage.base());
                 let name = active.map_or_else(|| module_name(&stage.module), |active| active.module.clone());
                 if name != module.name {
                     continue;
                 }
                 let config = active.map_or(&stage.config, |active| &active.config).clone();
-                let place = format!("{}/{}", known.spec.name, stage.name);
-                self.prepare(known, index, module.clone(), config).await.map_err(|refused| {
+                let place = format!("{}/{}", known.spec().name, stage.name);
+                self.prepare(&known, index, module.clone(), config).await.map_err(|refused| {
                     Refused {
                         code: "does-not-fit",
                         message: format!(
@@ -248,12 +235,12 @@ impl Registry {
 
     async fn prepare(
         &self,
-        known: &Known,
+        known: &Site,
         index: usize,
         module: Module,
         config: String,
     ) -> Result<Stage, Refused> {
-        let (spec, lookups) = (known.spec.clone(), known.lookups.clone());
+        let (spec, lookups) = (known.spec().clone(), known.lookups.clone());
         let prepare = move || Stage::prepare_with(module, &spec, index, &config, Some(lookups));
         Ok(blocking(prepare).await??)
     }
@@ -286,9 +273,16 @@ impl Registry {
     pub async fn remove(&self, name: &str, version: &str, by: &str) -> Result<(), Error> {
         let digest = self.version(name, version).await?.digest;
         let named = format!("{name}@{version}");
-        for known in &self.pipelines {
-            if let Some(stage) = known.spec.stages.iter().find(|stage| stage.module == named) {
-                return Err(in_use(&named, &[format!("{}/{}", known.spec.name, stage.name)]));
+        for known in self.sites.all() {
+            if let Some(stage) = known.spec().stages.iter().find(|stage| stage.module == named) {
+                return Err(in_use(&named, &[format!("{}/{}", known.spec().name, stage.name)]));
+            }
+        }
+        for revision in self.store.newest_revisions().await?.into_iter().filter(|one| !one.removed) {
+            let spec = Spec::of_catalog(&revision.pipeline, revision.spec, &revision.files);
+            let stages = spec.map(|spec| spec.stages).unwrap_or_default();
+            if let Some(stage) = stages.iter().find(|stage| stage.module == named) {
+                return Err(in_use(&named, &[format!("{}/{}", revision.pipeline, stage.name)]));
             }
         }
         match self.store.remove_module(name, version, by, now_ms()).await? {
@@ -309,7 +303,7 @@ impl Registry {
     /// What does not fit.
     pub async fn swap(&self, pipeline: &str, stage: &str, order: SwapOrder) -> Result<Activation, Error> {
         let (known, index) = self.stage(pipeline, stage)?;
-        let declared = known.spec.stages.get(index);
+        let declared = known.spec().stages.get(index);
         let base = declared.map(crate::spec::Stage::base).unwrap_or_default();
         let in_force = self.store.in_force(pipeline).await?;
         let newest = in_force.iter().find(|one| one.stage == stage);
@@ -341,7 +335,7 @@ impl Registry {
             },
         };
         let digest = module.digest.clone();
-        self.prepare(known, index, module, config.clone()).await.map_err(|refused| Refused {
+        self.prepare(&known, index, module, config.clone()).await.map_err(|refused| Refused {
             code: "does-not-fit",
             message: format!("{name}@{version} does not fit {pipeline}/{stage}: {}", refused.message),
             more: refused.more,
@@ -364,7 +358,7 @@ impl Registry {
                 format!("somebody else has swapped {pipeline}/{stage} at this moment: look, and try again");
             return Err(Error::Conflict(Refused::new("swapped-meanwhile", message)));
         };
-        self.wake.notify_one();
+        self.wake.all();
         let written = self.store.activation(id).await?;
         written.ok_or_else(|| Error::NotFound(format!("there is no activation {id}")))
     }
@@ -381,9 +375,9 @@ impl Registry {
         reason: &str,
     ) -> Result<Activation, Error> {
         let (known, _) = self.stage(pipeline, stage)?;
-        let target = Target { spec: &known.spec, own: &known.own };
+        let target = Target { spec: known.spec(), own: &known.own };
         let rolled_back = rollback::roll_back(&self.store, &target, stage, None, by, reason).await;
-        self.wake.notify_one();
+        self.wake.all();
         rolled_back.map_err(|error| match error {
             rollback::Error::Store(error) => Error::Store(error),
             rollback::Error::NoStage(..) => Error::NotFound(error.to_string()),
@@ -406,8 +400,12 @@ impl Registry {
         let reports = self.store.lane_reports(pipeline).await?;
         let newest = self.store.in_force(pipeline).await?;
         let newest = newest.iter().find(|one| one.stage == activation.stage).map_or(0, |one| one.id);
+        // Of another revision, which read another topic, reports may be left.
+        let topic = self.sites.get(pipeline).map(|site| site.spec().source.topic.clone());
+        let reports =
+            reports.into_iter().filter(|report| topic.as_ref().is_none_or(|topic| report.topic == *topic));
         let lanes: Vec<LaneProgress> =
-            reports.into_iter().map(|report| lane_progress(report, &activation, &hosts)).collect();
+            reports.map(|report| lane_progress(report, &activation, &hosts)).collect();
         let trouble = hosts.iter().filter_map(|host| {
             let message = host.trouble.get(&id)?.clone();
             Some(Trouble { host: host.host.clone(), message })
@@ -423,19 +421,20 @@ impl Registry {
     pub async fn pause(&self, pipeline: &str, paused: bool, by: &str) -> Result<bool, Error> {
         self.known(pipeline)?;
         let changed = self.store.set_paused(pipeline, paused, by, now_ms()).await?;
-        self.wake.notify_one();
+        self.wake.all();
         Ok(changed)
     }
 
-    fn known(&self, pipeline: &str) -> Result<&Known, Error> {
-        let found = self.pipelines.iter().find(|known| known.spec.name == pipeline);
+    fn known(&self, pipeline: &str) -> Result<Arc<Site>, Error> {
+        let found = self.sites.get(pipeline);
         found.ok_or_else(|| Error::NotFound(format!("there is no pipeline `{pipeline}` here")))
     }
 
-    fn stage(&self, pipeline: &str, stage: &str) -> Result<(&Known, usize), Error> {
+    fn stage(&self, pipeline: &str, stage: &str) -> Result<(Arc<Site>, usize), Error> {
         let known = self.known(pipeline)?;
-        let index = known.spec.stages.iter().position(|declared| declared.name == stage);
-        Ok((known, index.ok_or_else(|| no_stage(pipeline, stage))?))
+        let index = known.spec().stages.iter().position(|declared| declared.name == stage);
+        let index = index.ok_or_else(|| no_stage(pipeline, stage))?;
+        Ok((known, index))
     }
 
     async fn module(&self, name: &str, digest: &str) -> Result<Module, Error> {

@@ -145,7 +145,8 @@ async fn wait_until_done(
     bar: &ProgressBar,
     start: Instant,
 ) -> anyhow::Result<()> {
-    let pipeline = host.pipelines.first().context("no pipeline")?;
+    let site = host.sites.all().into_iter().next().context("no pipeline")?;
+    let pipeline = &site.pipeline;
     loop {
         let lanes = pipeline.lanes().await;
         let at: i64 = lanes.iter().map(|lane| lane.next_offset).sum();

@@ -8,6 +8,7 @@ mod ingest;
 mod mail;
 mod module;
 mod pipeline;
+mod revision;
 mod run;
 mod show;
 mod swap;

@@ -1,7 +1,7 @@
-//! `gristmill pipeline list|status|pause|resume|resolve`.
+//! `gristmill pipeline list|apply|remove|revisions|status|pause|resume|resolve`.
 
 use super::api::{Api, Body, HostArguments, segment};
-use super::{SpecPath, read_spec, show};
+use super::{SpecPath, read_spec, revision, show};
 use crate::config::Settings;
 use crate::record::LaneId;
 use crate::store::Resolution;
@@ -19,6 +19,12 @@ pub(super) enum Command {
         #[command(flatten)]
         host: HostArguments,
     },
+    /// Applies a spec: it becomes the newest revision of its pipeline in the catalog, and the hosts of the catalog (`gristmill run` without a spec) go over to it
+    Apply(revision::ApplyArguments),
+    /// Removes a pipeline from the catalog: its hosts end it; what it has written stays
+    Remove(revision::RemoveArguments),
+    /// Lists what was applied, or prints one revision's spec
+    Revisions(revision::ListArguments),
     /// Pauses a pipeline on every host: batches under way are finished, no further one is begun; records wait in the log
     Pause {
         /// The pipeline's name
@@ -70,6 +76,9 @@ pub(super) enum Trust {
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { json, host } => list(&host.open(settings)?, json).await,
+        Command::Apply(arguments) => revision::apply(settings, arguments).await,
+        Command::Remove(arguments) => revision::remove(settings, arguments).await,
+        Command::Revisions(arguments) => revision::list(settings, arguments).await,
         Command::Pause { pipeline, host } => set_paused(&host.open(settings)?, &pipeline, "pause").await,
         Command::Resume { pipeline, host } => set_paused(&host.open(settings)?, &pipeline, "resume").await,
         Command::Status { spec, json } => {

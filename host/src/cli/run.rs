@@ -1,9 +1,9 @@
-//! `gristmill run SPEC…`.
+//! `gristmill run [SPEC…]`.
 
 use super::{SpecPath, read_spec};
 use crate::config::Settings;
 use crate::control::IngestLimits;
-use crate::host::Host;
+use crate::host::{Host, Orders};
 use crate::telemetry;
 use anyhow::Context;
 use std::time::Duration;
@@ -12,9 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Pipeline specs
-    #[arg(required = true, value_name = "SPEC")]
+    /// Pipeline specs: these pipelines alone, as they stand there, until the host ends; without any, the pipelines of
+    /// the catalog (`gristmill pipeline apply`), whichever there are at a moment
+    #[arg(value_name = "SPEC")]
     specs: Vec<SpecPath>,
+    /// The pipelines of the catalog besides those of specs
+    #[arg(long)]
+    catalog: bool,
 }
 
 pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Result<()> {
@@ -23,7 +27,8 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let metrics = telemetry::install_metrics()?;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("GRISTMILL_LISTEN: {address}"))?;
-    let host = Host::open(settings, specs).await?;
+    let catalog = arguments.catalog || specs.is_empty();
+    let host = Host::open(settings, Orders { specs, catalog }).await?;
     let state = host.app_state(ingest_limits(settings), metrics);
     let address = listener.local_addr()?;
     host.warn_about_doors(address);

@@ -21,6 +21,7 @@ mod openapi_catalog;
 mod pipelines;
 mod problem;
 mod query;
+mod revisions;
 mod routes;
 mod schemas;
 mod site;
@@ -42,7 +43,7 @@ use self::tls::Tls;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -68,7 +69,7 @@ pub fn router(state: AppState) -> Result<Router, Error> {
 }
 
 fn router_of(site: &Arc<Site>) -> Router {
-    let own = Router::new()
+    Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
@@ -76,7 +77,9 @@ fn router_of(site: &Arc<Site>) -> Router {
         .route("/v1/topics/{topic}/records", post(ingest::to_topic))
         .route("/v1/tables/{table}", get(tables::by_name))
         .route("/v1/pipelines", get(pipelines::list))
-        .route("/v1/pipelines/{name}", get(pipelines::show))
+        .route("/v1/pipelines/{name}", get(pipelines::show).put(revisions::apply).delete(revisions::remove))
+        .route("/v1/pipelines/{name}/revisions", get(revisions::list))
+        .route("/v1/pipelines/{name}/revisions/{number}", get(revisions::progress))
         .route("/v1/pipelines/{name}/pause", post(swaps::pause))
         .route("/v1/pipelines/{name}/resume", post(swaps::resume))
         .route("/v1/pipelines/{name}/activations", get(swaps::activations))
@@ -97,9 +100,8 @@ fn router_of(site: &Arc<Site>) -> Router {
         .route("/v1/pipelines/{name}/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::drop))
         .route("/v1/pipelines/{name}/dead-letters/{id}/replay", post(dead_letters::replay))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
-        .route("/v1/tokens/{id}", axum::routing::delete(tokens::revoke));
-    routes::add(own, site)
-        .fallback(nothing_here)
+        .route("/v1/tokens/{id}", axum::routing::delete(tokens::revoke))
+        .fallback(routes::serve)
         .layer(middleware::from_fn_with_state(site.clone(), bounded))
         .layer(middleware::from_fn_with_state(site.clone(), auth::guard))
         .layer(middleware::map_response_with_state(site.clone(), method_not_allowed))
@@ -139,10 +141,6 @@ pub async fn serve(
         // Whoever is still sending then is cut off; what the log has acknowledged stays.
         () = too_long => Ok(()),
     }
-}
-
-async fn nothing_here(uri: Uri) -> Problem {
-    Problem::not_found(format!("no such path: {}", uri.path()))
 }
 
 /// Ends requests that take too long.

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Json<Value> {
-    let mut document = document(&site.state.specs);
-    super::auth::describe(&mut document, &site.rules);
+    let doors = site.doors();
+    let mut document = document(&doors.specs);
+    super::auth::describe(&mut document, &doors.rules);
     Json(document)
 }
 

@@ -1,4 +1,4 @@
-//! What `/openapi.json` says of modules, swaps and the audit trail.
+//! What `/openapi.json` says of modules, swaps, pipelines' revisions and the audit trail.
 
 use super::openapi::{
     add, answer, limit, operation, path_parameter, query_parameter, reference, with_problems,
@@ -13,6 +13,7 @@ fn text(name: &str) -> Value {
 pub(super) fn add_catalog(paths: &mut Map<String, Value>) {
     add_modules(paths);
     add_swaps(paths);
+    add_revisions(paths);
     let parameters = vec![
         query_parameter(
             "before",
@@ -121,6 +122,55 @@ fn add_swaps(paths: &mut Map<String, Value>) {
     }
 }
 
+fn add_revisions(paths: &mut Map<String, Value>) {
+    let name = || text("name");
+    let body = json!({ "type": "object", "additionalProperties": false, "properties": {
+        "spec": { "type": "string", "description": "the spec, TOML" },
+        "files": { "type": "object", "additionalProperties": { "type": "string" },
+            "description": "the texts of the files that it names" },
+        "revision": { "type": "integer", "description": "instead of a spec: a revision that is to hold again" },
+        "note": { "type": "string", "maxLength": 1000 },
+    } });
+    let applied = reference("Applied");
+    let mut responses = answer("201", "it is the newest revision now; hosts go over to it", &applied);
+    if let (Value::Object(all), Value::Object(same)) =
+        (&mut responses, answer("200", "the newest revision says the same already, or a dry run", &applied))
+    {
+        all.extend(same);
+    }
+    let dry_run = query_parameter("dry_run", json!({ "type": "boolean" }), "only look whether it fits");
+    let apply = json!({
+        "summary": "Applies a spec: checks it, and makes it the newest revision of the pipeline",
+        "parameters": [name(), dry_run],
+        "requestBody": { "required": true, "content": {
+            "application/toml": { "schema": { "type": "string" } },
+            "application/json": { "schema": body },
+        } },
+        "responses": with_problems(responses, &[400, 404, 408, 409, 413, 415, 422, 429, 503]),
+    });
+    add(paths, "/v1/pipelines/{name}", "put", apply);
+    let note = query_parameter("note", json!({ "type": "string", "maxLength": 1000 }), "why");
+    let removed = json!({ "summary": "Removes a pipeline from the catalog; what it has written stays",
+        "parameters": [name(), note],
+        "responses": with_problems(answer("200", "hosts end it", &applied), &[400, 404, 409, 503]) });
+    add(paths, "/v1/pipelines/{name}", "delete", removed);
+    let list = operation(
+        "What was applied, newest first",
+        vec![name(), limit()],
+        &reference("Revisions"),
+        &[400, 404, 503],
+    );
+    add(paths, "/v1/pipelines/{name}/revisions", "get", list);
+    let number = path_parameter("number", json!({ "type": "integer", "format": "int64" }));
+    let progress = operation(
+        "How far a revision is",
+        vec![name(), number],
+        &reference("RevisionProgress"),
+        &[400, 404, 503],
+    );
+    add(paths, "/v1/pipelines/{name}/revisions/{number}", "get", progress);
+}
+
 /// The schemas that the paths refer to.
 pub(super) fn schemas() -> Map<String, Value> {
     let (text, whole, yes) =
@@ -169,6 +219,17 @@ pub(super) fn schemas() -> Map<String, Value> {
         "SwapProgress": object(&["activation", "superseded", "done", "lanes", "trouble"], json!({
             "activation": reference("Activation"), "superseded": yes, "done": yes, "lanes": list("SwapLane"),
             "trouble": list("SwapTrouble") })),
+        "Revision": object(&["pipeline", "revision", "removed", "spec", "files", "digest"], json!({
+            "pipeline": text, "revision": whole, "removed": yes, "spec": text, "digest": text, "by": text,
+            "at_ms": whole, "note": text, "files": { "type": "object", "additionalProperties": text } })),
+        "Revisions": object(&["revisions"], json!({ "revisions": list("Revision") })),
+        "Applied": object(&["outcome", "revision"], json!({
+            "outcome": { "enum": ["applied", "unchanged", "fits", "removed"] },
+            "revision": { "anyOf": [reference("Revision"), { "type": "null" }] } })),
+        "RevisionHost": object(&["host", "works", "done"], json!({
+            "host": text, "works": whole, "done": yes, "trouble": text })),
+        "RevisionProgress": object(&["revision", "superseded", "done", "hosts"], json!({
+            "revision": reference("Revision"), "superseded": yes, "done": yes, "hosts": list("RevisionHost") })),
         "Paused": object(&["pipeline", "paused", "changed"], json!({ "pipeline": text, "paused": yes, "changed": yes })),
         "AuditLine": line,
         "Audit": object(&["audit", "next"], json!({ "audit": list("AuditLine"), "next": { "type": ["string", "null"] } })),

@@ -16,7 +16,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Value> {
     let pipelines: Vec<Value> = statuses
         .iter()
         .map(|status| {
-            let about = site.pipeline(&status.name).map_or("", |spec| spec.about.as_str());
+            let about = site.pipeline(&status.name).map(|spec| spec.about.clone()).unwrap_or_default();
             let lag: Option<i64> = status.lanes.iter().map(|lane| lane.lag).sum();
             json!({
                 "name": status.name,
@@ -73,6 +73,6 @@ pub(super) fn known(site: &Site, name: String) -> Result<String, Problem> {
 
 /// No such pipeline, and which there are.
 pub(super) fn unknown(site: &Site, name: &str) -> Problem {
-    let hint = suggestion(name, site.state.specs.iter().map(|spec| spec.name.as_str()));
+    let hint = suggestion(name, site.doors().specs.iter().map(|spec| spec.name.as_str()));
     Problem::not_found(format!("there is no pipeline `{name}`{hint}"))
 }

@@ -3,7 +3,9 @@
 use super::admission::Admission;
 use super::auth::{Known, Rules};
 use super::state::AppState;
+use crate::sites::Specs;
 use crate::spec::{Route, Spec, Table};
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -41,15 +43,56 @@ pub enum Error {
 pub(super) struct Site {
     pub(super) state: AppState,
     pub(super) admission: Admission,
-    pub(super) rules: Rules,
     pub(super) known: Known,
+    doors: RwLock<Arc<Doors>>,
+}
+
+/// What the pipelines of a moment add: their tables, their routes, and the rules of those.
+pub(super) struct Doors {
+    pub(super) specs: Specs,
+    pub(super) rules: Rules,
     tables: BTreeMap<String, (Arc<Spec>, usize)>,
 }
 
 impl Site {
     pub(super) fn new(state: AppState) -> Result<Self, Error> {
+        let doors = Doors::of(state.specs.borrow().clone())?;
+        let (admission, known) = (Admission::new(&state.limits), Known::new(state.store.clone()));
+        Ok(Site { state, admission, known, doors: RwLock::new(Arc::new(doors)) })
+    }
+
+    /// What the pipelines add now.
+    pub(super) fn doors(&self) -> Arc<Doors> {
+        let specs = self.state.specs.borrow().clone();
+        let doors = self.doors.read().clone();
+        if Arc::ptr_eq(&doors.specs, &specs) {
+            return doors;
+        }
+        match Doors::of(specs) {
+            Ok(new) => {
+                let new = Arc::new(new);
+                *self.doors.write() = new.clone();
+                new
+            }
+            // Whoever applies a spec is told so; hosts that were given such specs keep what they have.
+            Err(error) => {
+                tracing::error!(%error, "routes and tables stay as they were");
+                doors
+            }
+        }
+    }
+
+    /// A pipeline by its name.
+    pub(super) fn pipeline(&self, name: &str) -> Option<Arc<Spec>> {
+        self.doors().specs.iter().find(|spec| spec.name == name).cloned()
+    }
+}
+
+impl Doors {
+    /// What specs add.
+    pub(super) fn of(specs: Specs) -> Result<Self, Error> {
         let mut tables: BTreeMap<String, (Arc<Spec>, usize)> = BTreeMap::new();
-        for spec in state.specs.iter() {
+        for spec in specs.iter() {
             for (place, table) in spec.tables.iter().enumerate() {
                 if let Some((first, _)) = tables.insert(table.name.clone(), (spec.clone(), place)) {
                     let (table, first) = (table.name.clone(), first.name.clone());
@@ -57,10 +100,8 @@ impl Site {
                 }
             }
         }
-        unique_routes(&state.specs)?;
-        let admission = Admission::new(&state.limits);
-        let (rules, known) = (Rules::of(&state.specs), Known::new(state.store.clone()));
-        Ok(Site { state, admission, rules, known, tables })
+        unique_routes(&specs)?;
+        Ok(Doors { rules: Rules::of(&specs), specs, tables })
     }
 
     /// A table by its name.
@@ -72,11 +113,6 @@ impl Site {
     /// The names of all tables.
     pub(super) fn table_names(&self) -> impl Iterator<Item = &str> {
         self.tables.keys().map(String::as_str)
-    }
-
-    /// A pipeline by its name.
-    pub(super) fn pipeline(&self, name: &str) -> Option<&Arc<Spec>> {
-        self.state.specs.iter().find(|spec| spec.name == name)
     }
 }
 

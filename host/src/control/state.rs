@@ -4,12 +4,13 @@ use super::auth::Policy;
 use crate::catalog::registry::Registry;
 use crate::effect::Fault;
 use crate::log::{Log, NewRecord};
-use crate::spec::Spec;
+use crate::sites::Specs;
 use crate::store::Store;
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the routes stand on.
 #[derive(Clone)]
@@ -18,8 +19,8 @@ pub struct AppState {
     pub store: Arc<dyn Store>,
     /// The log.
     pub log: Arc<dyn Log>,
-    /// The pipelines that this host runs.
-    pub specs: Arc<[Arc<Spec>]>,
+    /// The pipelines that this host runs, at the moment.
+    pub specs: watch::Receiver<Specs>,
     /// Checks records before they are accepted.
     pub checker: Arc<dyn Checker>,
     /// Knows how the pipelines are.

@@ -153,10 +153,11 @@ pub(super) async fn audit(State(site): State<Arc<Site>>, uri: Uri) -> Result<Res
 }
 
 /// A request's JSON; `None` if it has no body.
-async fn json_body<T: DeserializeOwned>(site: &Site, request: Request) -> Result<Option<T>, Problem> {
-    let announced = body::announced_bytes(request.headers(), BODY_BYTES_MAX)?;
-    let mut room = site.admission.room(announced.unwrap_or(0))?;
-    let bytes = body::read(&mut request.into_body(), BODY_BYTES_MAX, ARRIVE, &mut room).await?;
+pub(super) async fn json_body<T: DeserializeOwned>(
+    site: &Site,
+    request: Request,
+) -> Result<Option<T>, Problem> {
+    let bytes = whole_body(site, request).await?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
@@ -164,7 +165,20 @@ async fn json_body<T: DeserializeOwned>(site: &Site, request: Request) -> Result
     value.map(Some).map_err(|error| Problem::malformed(error.to_string()))
 }
 
-fn bounded(note: &str) -> Result<String, Problem> {
+/// A request's text.
+pub(super) async fn text_body(site: &Site, request: Request) -> Result<String, Problem> {
+    let bytes = whole_body(site, request).await?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| Problem::malformed("the body is not UTF-8"))
+}
+
+async fn whole_body(site: &Site, request: Request) -> Result<impl std::ops::Deref<Target = [u8]>, Problem> {
+    let announced = body::announced_bytes(request.headers(), BODY_BYTES_MAX)?;
+    let mut room = site.admission.room(announced.unwrap_or(0))?;
+    body::read(&mut request.into_body(), BODY_BYTES_MAX, ARRIVE, &mut room).await
+}
+
+/// A note, without what stands around it.
+pub(super) fn bounded(note: &str) -> Result<String, Problem> {
     let note = note.trim();
     if note.chars().count() > NOTE_CHARS_MAX || note.contains('\0') {
         return Err(Problem::malformed(format!("a note has {NOTE_CHARS_MAX} characters at most")));

@@ -27,10 +27,11 @@ pub(super) async fn by_name(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let name = parts(name)?;
-    match site.table(&name) {
+    let doors = site.doors();
+    match doors.table(&name) {
         Some(table) => read(&site, table, &uri).await,
         None => {
-            let hint = suggestion(&name, site.table_names());
+            let hint = suggestion(&name, doors.table_names());
             Err(Problem::not_found(format!("there is no table `{name}`{hint}")))
         }
     }

@@ -4,6 +4,7 @@
 //! [`Spec`] is the validated form that the rest of the host reads: whatever it holds is consistent (every name
 //! that is referred to exists, every limit is in its range, every column type is known).
 
+mod beside;
 mod error;
 mod raw;
 mod table;
@@ -14,7 +15,9 @@ pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Mode, Table};
 
+use beside::Beside;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The version of the spec's format that this host reads.
@@ -54,8 +57,10 @@ pub struct Spec {
     pub routes: Vec<Route>,
     /// The text that all this was read from.
     pub text: String,
-    /// The folder of the spec's file, against which its file names are resolved.
-    pub folder: PathBuf,
+    /// The texts of the configuration files that it names.
+    pub files: BTreeMap<String, String>,
+    /// The folder of the spec's file, against which its file names are resolved; none of a spec of the catalog.
+    pub folder: Option<PathBuf>,
 }
 
 /// A place in the pipeline where a module works.
@@ -189,7 +194,15 @@ impl Spec {
     /// # Errors
     /// Everything that is wrong with it, each issue with its line and key.
     pub fn parse(name: &str, text: String, folder: &Path) -> Result<Self, Error> {
-        validate::validate(name, text, folder)
+        validate::validate(name, text, &Beside::Folder(folder))
+    }
+
+    /// Validates a spec of the catalog: `files` are the texts of the configuration files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each issue with its line and key.
+    pub fn of_catalog(name: &str, text: String, files: &BTreeMap<String, String>) -> Result<Self, Error> {
+        validate::validate(name, text, &Beside::Given(files))
     }
 
     /// Whether this pipeline publishes messages of any kind, so that its batches end in transactions of the log.

@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 
 const MINIMAL: &str = r#"version = 1
 name = "p"
@@ -93,4 +94,26 @@ fn delays_grow_and_stay_bounded() {
     let delays: Vec<u64> = (1..=6).map(|attempts| retry.delay_ms(attempts)).collect();
     assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
     assert_eq!(retry.delay_ms(u32::MAX), 1_000);
+}
+
+#[test]
+fn a_spec_of_the_catalog_brings_its_files_and_takes_no_module_from_one() {
+    let text = |module: &str| {
+        format!(
+            "version = 1\nname = \"p\"\n[source]\ntopic = \"t\"\n[[stage]]\nname = \"s\"\nmodule = \"{module}\"\n\
+             config_file = \"s.toml\"\n"
+        )
+    };
+    let files =
+        BTreeMap::from([("s.toml".to_owned(), "a = 1\n".to_owned()), ("other".to_owned(), String::new())]);
+    let spec = Spec::of_catalog("p", text("m@1"), &files).unwrap();
+    assert_eq!(spec.stages[0].config, r#"{"a":1}"#);
+    assert_eq!(spec.files.keys().collect::<Vec<_>>(), ["s.toml"], "only what it names");
+    assert_eq!(spec.folder, None);
+    let error = Spec::of_catalog("p", text("m@1"), &BTreeMap::new()).unwrap_err();
+    assert!(error.to_string().contains("s.toml did not come with the spec"), "{error}");
+    for module in ["m.wasm", "../m.wasm", "modules/m"] {
+        let error = Spec::of_catalog("p", text(module), &files).unwrap_err().to_string();
+        assert!(error.contains("p:7:10: stage[0].module: ") && error.contains("`m@VERSION`"), "{error}");
+    }
 }

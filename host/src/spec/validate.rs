@@ -1,5 +1,6 @@
 //! From the spec's text to [`Spec`]: all that is wrong is found in one go, each issue with its place.
 
+use super::beside::Beside;
 use super::error::{Error, Issue, suggestion};
 use super::raw::{RawColumn, RawLookup, RawOutput, RawRoute, RawSpec, RawStage, RawTable};
 use super::{
@@ -7,7 +8,7 @@ use super::{
     Table, TopicPattern,
 };
 use crate::topic_name::{LENGTH_MAX, is_legal};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -16,13 +17,17 @@ const MODES: [&str; 7] = ["append", "first-wins", "last-wins", "newest-wins", "s
 /// Columns of the host's own in paths and queries of `GET` routes: no column may be called so.
 const RESERVED_COLUMNS: [&str; 2] = ["limit", "after"];
 
-pub(super) fn validate(name: &str, text: String, folder: &Path) -> Result<Spec, Error> {
+pub(super) fn validate(name: &str, text: String, beside: &Beside<'_>) -> Result<Spec, Error> {
     let raw: RawSpec = match toml::from_str(&text) {
         Ok(raw) => raw,
         Err(error) => return Err(syntax_error(name, text, &error)),
     };
-    let mut check = Check { document: toml_edit::Document::parse(text.clone()).ok(), issues: Vec::new() };
-    let spec = check.spec(raw, text.clone(), folder);
+    let mut check = Check {
+        document: toml_edit::Document::parse(text.clone()).ok(),
+        issues: Vec::new(),
+        files: BTreeMap::new(),
+    };
+    let spec = check.spec(raw, text.clone(), beside);
     if check.issues.is_empty() {
         return Ok(spec);
     }
@@ -46,6 +51,8 @@ fn syntax_error(name: &str, text: String, error: &toml::de::Error) -> Error {
 struct Check {
     document: Option<toml_edit::Document<String>>,
     issues: Vec<Issue>,
+    /// The files that were read.
+    files: BTreeMap<String, String>,
 }
 
 impl Check {
@@ -71,7 +78,7 @@ impl Check {
         span
     }
 
-    fn spec(&mut self, raw: RawSpec, text: String, folder: &Path) -> Spec {
+    fn spec(&mut self, raw: RawSpec, text: String, beside: &Beside<'_>) -> Spec {
         if raw.version != FORMAT_VERSION {
             self.issue(
                 "version",
@@ -92,7 +99,7 @@ impl Check {
             .stages
             .into_iter()
             .enumerate()
-            .map(|(index, stage)| self.stage(index, stage, folder))
+            .map(|(index, stage)| self.stage(index, stage, beside))
             .collect();
         let tables: Vec<Table> =
             raw.tables.into_iter().enumerate().map(|(index, table)| self.table(index, table)).collect();
@@ -146,7 +153,8 @@ impl Check {
             swap: raw.swap,
             routes,
             text,
-            folder: folder.to_owned(),
+            files: std::mem::take(&mut self.files),
+            folder: beside.folder().map(Path::to_owned),
         }
     }
 
@@ -227,11 +235,19 @@ impl Check {
         }
     }
 
-    fn stage(&mut self, index: usize, raw: RawStage, folder: &Path) -> Stage {
+    fn stage(&mut self, index: usize, raw: RawStage, beside: &Beside<'_>) -> Stage {
         let key = format!("stage[{index}]");
         self.name(&format!("{key}.name"), &raw.name);
         if raw.module.is_empty() {
             self.issue(&format!("{key}.module"), "names no module");
+        }
+        if beside.folder().is_none() && is_file(&raw.module) {
+            let module = file_stem(&raw.module);
+            let message = format!(
+                "a pipeline of the catalog takes no module from a file, for hosts do not share files: push it \
+                 (`gristmill module push`) and name it `{module}@VERSION`"
+            );
+            self.issue(&format!("{key}.module"), message);
         }
         let config = match (raw.config, raw.config_file) {
             (Some(_), Some(_)) => {
@@ -239,7 +255,7 @@ impl Check {
                 None
             }
             (Some(config), None) => Some(serde_json::to_string(&config).map_err(|e| e.to_string())),
-            (None, Some(file)) => Some(config_file(&folder.join(file))),
+            (None, Some(file)) => Some(self.config_file(&file, beside)),
             (None, None) => None,
         };
         let config = match config {
@@ -251,6 +267,19 @@ impl Check {
             None => "{}".to_owned(),
         };
         Stage { name: raw.name, module: raw.module, config }
+    }
+
+    /// Reads a stage's configuration file, `.json` or `.toml`, as JSON text.
+    fn config_file(&mut self, file: &str, beside: &Beside<'_>) -> Result<String, String> {
+        let (shown, text) = beside.read(file)?;
+        let value: serde_json::Value =
+            if Path::new(file).extension().is_some_and(|extension| extension == "toml") {
+                toml::from_str(&text).map_err(|e| format!("{shown} is not TOML: {e}"))?
+            } else {
+                serde_json::from_str(&text).map_err(|e| format!("{shown} is not JSON: {e}"))?
+            };
+        self.files.insert(file.to_owned(), text);
+        Ok(value.to_string())
     }
 
     fn table(&mut self, index: usize, raw: RawTable) -> Table {
@@ -530,14 +559,12 @@ impl Check {
     }
 }
 
-/// Reads a stage's configuration file, `.json` or `.toml`, as JSON text.
-fn config_file(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{shown} cannot be read: {e}"))?;
-    let value: serde_json::Value = if path.extension().is_some_and(|extension| extension == "toml") {
-        toml::from_str(&text).map_err(|e| format!("{shown} is not TOML: {e}"))?
-    } else {
-        serde_json::from_str(&text).map_err(|e| format!("{shown} is not JSON: {e}"))?
-    };
-    Ok(value.to_string())
+/// Whether a stage's module is a file, and no name.
+fn is_file(module: &str) -> bool {
+    module.contains('/') || module.ends_with(".wasm")
+}
+
+fn file_stem(module: &str) -> &str {
+    let file = module.rsplit('/').next().unwrap_or(module);
+    file.strip_suffix(".wasm").unwrap_or(file)
 }

@@ -22,6 +22,7 @@ const POSTGRES: &[Listed] = listed![
     "0005_keep_outbox_as_packed.sql",
     "0006_create_catalog.sql",
     "0007_create_tokens.sql",
+    "0008_create_revisions.sql",
 ];
 
 const SQLITE: &[Listed] = listed![
@@ -32,6 +33,7 @@ const SQLITE: &[Listed] = listed![
     "0004_create_reference.sql",
     "0006_create_catalog.sql",
     "0007_create_tokens.sql",
+    "0008_create_revisions.sql",
     "0100_create_journal.sql",
 ];
 

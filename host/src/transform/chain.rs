@@ -31,7 +31,7 @@ impl Pipeline {
         let modules = spec
             .stages
             .iter()
-            .map(|declared| Module::load(engine, &declared.module, &spec.folder))
+            .map(|declared| Module::load(engine, &declared.module, spec.folder.as_deref()))
             .collect::<Result<Vec<_>, _>>()?;
         Self::assemble(modules, spec, lookups)
     }

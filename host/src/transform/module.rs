@@ -88,11 +88,11 @@ impl Module {
         hex(&Sha256::digest(bytes))
     }
 
-    /// Finds, reads and compiles the module that a stage names.
+    /// Finds, reads and compiles the module that a stage names; in the spec's folder too, if it has one.
     ///
     /// # Errors
     /// [`Error::Module`] with where it was looked for.
-    pub fn load(engine: &Engine, module: &str, spec_folder: &Path) -> Result<Self, Error> {
+    pub fn load(engine: &Engine, module: &str, spec_folder: Option<&Path>) -> Result<Self, Error> {
         let refuse =
             |message: String| Error::Module { module: module.to_owned(), code: "not-found", message };
         let path = find(module, spec_folder).map_err(refuse)?;
@@ -182,10 +182,10 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Where a module's file is: a path that ends in `.wasm` is relative to the spec; a name is looked for in
 /// `GRISTMILL_MODULES`, or else in `modules/` beside the spec, beside this program, and one folder up from it.
-fn find(module: &str, spec_folder: &Path) -> Result<PathBuf, String> {
+fn find(module: &str, spec_folder: Option<&Path>) -> Result<PathBuf, String> {
     let candidates: Vec<PathBuf> =
         if Path::new(module).extension().is_some_and(|extension| extension == "wasm") {
-            vec![spec_folder.join(module)]
+            spec_folder.map(|folder| folder.join(module)).into_iter().collect()
         } else {
             folders(spec_folder).into_iter().map(|folder| folder.join(format!("{module}.wasm"))).collect()
         };
@@ -195,13 +195,13 @@ fn find(module: &str, spec_folder: &Path) -> Result<PathBuf, String> {
     })
 }
 
-fn folders(spec_folder: &Path) -> Vec<PathBuf> {
+fn folders(spec_folder: Option<&Path>) -> Vec<PathBuf> {
     if let Some(folder) = std::env::var_os("GRISTMILL_MODULES") {
         return vec![PathBuf::from(folder)];
     }
     let program = std::env::current_exe().ok();
     let beside = program.as_deref().and_then(Path::parent);
-    [Some(spec_folder), beside, beside.and_then(Path::parent)]
+    [spec_folder, beside, beside.and_then(Path::parent)]
         .into_iter()
         .flatten()
         .map(|folder| folder.join("modules"))

@@ -195,13 +195,27 @@ impl Site {
         self.any_host(None, variables)
     }
 
+    /// A host that works the pipelines of the catalog.
+    pub fn host_of_catalog(&self) -> Host {
+        self.host_of(None, &[], &[])
+    }
+
     fn any_host(&self, crash_at: Option<&str>, variables: &[(&str, &str)]) -> Host {
+        self.host_of(crash_at, variables, &[&self.spec_path])
+    }
+
+    fn host_of(
+        &self,
+        crash_at: Option<&str>,
+        variables: &[(&str, &str)],
+        specs: &[&std::path::PathBuf],
+    ) -> Host {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = self.folder.path().join(format!("host-{port}.log"));
         let mut command = self.gristmill();
         command
             .arg("run")
-            .arg(&self.spec_path)
+            .args(specs)
             .env("GRISTMILL_LISTEN", format!("127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap());

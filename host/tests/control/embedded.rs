@@ -78,7 +78,7 @@ async fn site() -> (Site, Arc<dyn Store>, tempfile::TempDir) {
         store: store.clone(),
         registry: super::site::registry(store.clone()),
         log,
-        specs: vec![spec].into(),
+        specs: tokio::sync::watch::channel(vec![spec].into()).1,
         checker: fake.clone(),
         status: fake,
         limits: IngestLimits::default(),

@@ -67,4 +67,16 @@ impl Catalog for Fake {
     async fn audit_trail(&self, _: Option<i64>, _: u32) -> Result<Vec<AuditLine>, Error> {
         Ok(Vec::new())
     }
+    async fn put_revision(&self, _: &NewRevision, _: i64) -> Result<Option<i64>, Error> {
+        unreachable!()
+    }
+    async fn newest_revisions(&self) -> Result<Vec<Revision>, Error> {
+        Ok(Vec::new())
+    }
+    async fn revisions(&self, _: &str, _: u32) -> Result<Vec<Revision>, Error> {
+        Ok(Vec::new())
+    }
+    async fn revision(&self, _: &str, _: i64) -> Result<Option<Revision>, Error> {
+        Ok(None)
+    }
 }

@@ -7,8 +7,10 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use gristmill::access::{Grant, Role};
 use gristmill::catalog::check::Policy as UploadPolicy;
 use gristmill::catalog::registry::Registry;
+use gristmill::catalog::wake::Wake;
 use gristmill::control::auth::{Policy, digest};
 use gristmill::control::{AppState, IngestLimits, router};
+use gristmill::lookup::Reference;
 use gristmill::spec::Spec;
 use gristmill::store::{NewToken, Store, Token};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -62,12 +64,13 @@ pub fn spec(text: &str) -> Arc<Spec> {
 /// A registry that knows no pipeline.
 pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
     Arc::new(Registry {
+        keys: Arc::new(Reference(store.clone())),
         store,
         engine: crate::sandbox::engine(),
         meter: crate::sandbox::meter(),
         policy: UploadPolicy::default(),
-        pipelines: Vec::new(),
-        wake: Arc::default(),
+        sites: Arc::default(),
+        wake: Wake::default(),
         checks: tokio::sync::Semaphore::new(1),
     })
 }
@@ -76,7 +79,7 @@ pub fn state(fake: &Arc<Fake>, specs: Vec<Arc<Spec>>, limits: IngestLimits) -> A
     AppState {
         store: fake.clone(),
         log: fake.clone(),
-        specs: specs.into(),
+        specs: tokio::sync::watch::channel(specs.into()).1,
         checker: fake.clone(),
         status: fake.clone(),
         registry: registry(fake.clone()),

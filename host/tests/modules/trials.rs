@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-fn feed(site: &Site, from: i64, count: i64) {
+pub fn feed(site: &Site, from: i64, count: i64) {
     let path = site.folder.path().join("feed.ndjson");
     let mut file = std::fs::File::create(&path).unwrap();
     for id in from..from + count {
@@ -26,7 +26,7 @@ fn feed(site: &Site, from: i64, count: i64) {
     ]);
 }
 
-fn wait_until(what: &str, host: &Host, mut is: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, host: &Host, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}\n{}", host.log());
@@ -39,7 +39,7 @@ fn active(host: &Host, site: &Site) -> Value {
 }
 
 /// Notes by their first letter, from the table itself.
-fn letters(host: &Host) -> std::collections::BTreeMap<String, usize> {
+pub fn letters(host: &Host) -> std::collections::BTreeMap<String, usize> {
     let mut letters = std::collections::BTreeMap::new();
     let mut path = "/v1/tables/items?limit=1000".to_owned();
     loop {

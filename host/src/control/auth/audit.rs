@@ -31,14 +31,7 @@ pub enum Outcome {
 
 /// A line for the catalog's trail: something that is done.
 pub fn line(actor: &Actor, action: &str, target: &str) -> AuditLine {
-    AuditLine {
-        id: 0,
-        at_ms: now_ms(),
-        actor: actor.name().to_owned(),
-        action: action.replace('.', "-"),
-        target: target.to_owned(),
-        detail: serde_json::Value::Null,
-    }
+    AuditLine::new(now_ms(), actor.name(), &action.replace('.', "-"), target, serde_json::Value::Null)
 }
 
 /// Writes a line.

@@ -102,7 +102,7 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let path = matched.as_ref().map_or(request.uri().path(), MatchedPath::as_str);
-    let ruling = site.rules.ruling(request.method().as_str(), path);
+    let ruling = site.doors().rules.ruling(request.method().as_str(), path);
     let admitted =
         admit(&site, &ruling, matched.is_some(), parameters.as_ref().ok(), request.headers()).await;
     let actor = match admitted {

@@ -56,6 +56,7 @@ pub const RULES: &[Rule] = &[
     rule("POST", "/v1/modules/…", AUTHOR, "module.push"),
     rule("DELETE", "/v1/modules/…", AUTHOR, "module.delete"),
     rule("PUT", "/v1/pipelines/{name}", AUTHOR, "pipeline.apply"),
+    rule("DELETE", "/v1/pipelines/{name}", AUTHOR, "pipeline.remove"),
     rule("GET", "/v1/tokens/…", ADMIN, ""),
     rule("POST", "/v1/tokens", ADMIN, "token.create"),
     rule("DELETE", "/v1/tokens/{id}", ADMIN, "token.revoke"),

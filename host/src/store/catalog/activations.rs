@@ -71,15 +71,9 @@ pub(super) async fn activate(
     let id = fetch(tx, text, &args).await?.first().map(|row| row.int(0));
     let module =
         if new.version.is_empty() { new.module.clone() } else { format!("{}@{}", new.module, new.version) };
-    let line = AuditLine {
-        id: 0,
-        at_ms: new.at_ms,
-        actor: new.by.clone(),
-        action: action.to_owned(),
-        target: format!("{}/{}", new.pipeline, new.stage),
-        detail: json!({ "activation": id, "module": module, "digest": new.digest, "note": new.note }),
-    };
-    audit(tx, &line).await?;
+    let target = format!("{}/{}", new.pipeline, new.stage);
+    let detail = json!({ "activation": id, "module": module, "digest": new.digest, "note": new.note });
+    audit(tx, &AuditLine::new(new.at_ms, &new.by, action, &target, detail)).await?;
     Ok(id)
 }
 

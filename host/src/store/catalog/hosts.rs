@@ -46,21 +46,30 @@ pub(super) async fn lane_reports(sql: &mut dyn Sql, pipeline: &str) -> Result<Ve
 }
 
 pub(super) async fn report_host(tx: &mut dyn Tx, host: &HostReport) -> Result<(), Error> {
-    let text = "INSERT INTO gristmill.hosts (host, seen_ms, trouble) VALUES ($1, $2, $3) ON CONFLICT (host) DO UPDATE \
-                SET seen_ms = excluded.seen_ms, trouble = excluded.trouble";
+    let text = "INSERT INTO gristmill.hosts (host, seen_ms, trouble, pipelines) VALUES ($1, $2, $3, $4) \
+                ON CONFLICT (host) DO UPDATE SET seen_ms = excluded.seen_ms, trouble = excluded.trouble, \
+                pipelines = excluded.pipelines";
     let trouble = json!(host.trouble).to_string();
-    execute(tx, text, &[Arg::from(host.host.as_str()), Arg::from(host.seen_ms), Arg::from(trouble.as_str())])
-        .await?;
+    let pipelines = host.pipelines.as_ref().map(|pipelines| json!(pipelines).to_string());
+    let args = [
+        Arg::from(host.host.as_str()),
+        Arg::from(host.seen_ms),
+        Arg::from(trouble.as_str()),
+        Arg::Text(pipelines.as_deref()),
+    ];
+    execute(tx, text, &args).await?;
     let forget = "DELETE FROM gristmill.hosts WHERE seen_ms < $1";
     execute(tx, forget, &[Arg::from(host.seen_ms - FORGET_MS)]).await.map(|_| ())
 }
 
 pub(super) async fn since(sql: &mut dyn Sql, since_ms: i64) -> Result<Vec<HostReport>, Error> {
-    let text = "SELECT host, seen_ms, trouble FROM gristmill.hosts WHERE seen_ms >= $1 ORDER BY host";
+    let text =
+        "SELECT host, seen_ms, trouble, pipelines FROM gristmill.hosts WHERE seen_ms >= $1 ORDER BY host";
     let report = |row: &Row| HostReport {
         host: row.text(0),
         seen_ms: row.int(1),
         trouble: serde_json::from_str(&row.text(2)).unwrap_or_default(),
+        pipelines: serde_json::from_str(&row.text(3)).ok(),
     };
     Ok(fetch(sql, text, &[Arg::from(since_ms)]).await?.iter().map(report).collect())
 }
@@ -82,15 +91,8 @@ pub(super) async fn set_paused(
     if changes == 0 {
         return Ok(false);
     }
-    let line = AuditLine {
-        id: 0,
-        at_ms: now_ms,
-        actor: by.to_owned(),
-        action: if paused { "pause" } else { "resume" }.to_owned(),
-        target: pipeline.to_owned(),
-        detail: Value::Null,
-    };
-    audit(tx, &line).await?;
+    let action = if paused { "pause" } else { "resume" };
+    audit(tx, &AuditLine::new(now_ms, by, action, pipeline, Value::Null)).await?;
     changed(tx).await?;
     Ok(true)
 }

@@ -3,13 +3,15 @@
 mod activations;
 mod hosts;
 mod modules;
+mod revisions;
 
 use super::Error;
 use super::fault::Fault;
 use super::shared::SqlStore;
 use super::sql::{Arg, Dialect, Engine, Sql, Tx};
 use crate::catalog::{
-    Activation, AuditLine, Catalog, HostReport, Kept, LaneReport, NewActivation, NewVersion, Removed, Version,
+    Activation, AuditLine, Catalog, HostReport, Kept, LaneReport, NewActivation, NewRevision, NewVersion,
+    Removed, Revision, Version,
 };
 use async_trait::async_trait;
 use serde_json::Value;
@@ -169,6 +171,23 @@ impl<E: Engine> Catalog for SqlStore<E> {
         let rows =
             fetch(sql.as_mut(), "SELECT pipeline FROM gristmill.pauses ORDER BY pipeline", &[]).await?;
         Ok(rows.iter().map(|row| row.text(0)).collect())
+    }
+
+    async fn put_revision(&self, revision: &NewRevision, expected: i64) -> Result<Option<i64>, Error> {
+        let revision = revision.clone();
+        self.writing(move |tx| Box::pin(async move { revisions::put(tx, &revision, expected).await })).await
+    }
+
+    async fn newest_revisions(&self) -> Result<Vec<Revision>, Error> {
+        revisions::newest(self.reader().await?.as_mut()).await
+    }
+
+    async fn revisions(&self, pipeline: &str, limit: u32) -> Result<Vec<Revision>, Error> {
+        revisions::list(self.reader().await?.as_mut(), pipeline, limit).await
+    }
+
+    async fn revision(&self, pipeline: &str, revision: i64) -> Result<Option<Revision>, Error> {
+        revisions::one(self.reader().await?.as_mut(), pipeline, revision).await
     }
 
     async fn audit(&self, line: &AuditLine) -> Result<(), Error> {

@@ -56,15 +56,9 @@ pub(super) async fn put(tx: &mut dyn Tx, new: &NewVersion) -> Result<Kept, Error
         });
     }
     execute(tx, code, &[Arg::from(it.digest.as_str()), Arg::from(new.code.as_slice())]).await?;
-    let line = AuditLine {
-        id: 0,
-        at_ms: it.pushed_at_ms,
-        actor: it.pushed_by.clone(),
-        action: "module-push".to_owned(),
-        target: format!("{}@{}", it.name, it.version),
-        detail: json!({ "digest": it.digest, "bytes": it.bytes, "signed_by": it.signed_by }),
-    };
-    audit(tx, &line).await?;
+    let target = format!("{}@{}", it.name, it.version);
+    let detail = json!({ "digest": it.digest, "bytes": it.bytes, "signed_by": it.signed_by });
+    audit(tx, &AuditLine::new(it.pushed_at_ms, &it.pushed_by, "module-push", &target, detail)).await?;
     changed(tx).await?;
     Ok(Kept::New)
 }
@@ -121,15 +115,8 @@ pub(super) async fn remove(
                   AND NOT EXISTS (SELECT 1 FROM gristmill.modules AS m WHERE m.digest = $1) \
                   AND NOT EXISTS (SELECT 1 FROM gristmill.activations AS a WHERE a.digest = $1)";
     execute(tx, orphan, &[Arg::from(digest.as_str())]).await?;
-    let line = AuditLine {
-        id: 0,
-        at_ms: now_ms,
-        actor: by.to_owned(),
-        action: "module-remove".to_owned(),
-        target: format!("{name}@{number}"),
-        detail: json!({ "digest": digest }),
-    };
-    audit(tx, &line).await?;
+    let (target, detail) = (format!("{name}@{number}"), json!({ "digest": digest }));
+    audit(tx, &AuditLine::new(now_ms, by, "module-remove", &target, detail)).await?;
     changed(tx).await?;
     Ok(Removed::Gone)
 }

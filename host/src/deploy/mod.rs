@@ -8,38 +8,30 @@
 //!    └──────────── lane reports, host reports, take-backs <──────────── taken up, trials lost ──────┘
 //! ```
 
+mod stages;
+
+pub use stages::{Prepare, first_stages, from_catalog, own_stages};
+
+use self::stages::{is_of, stage_of};
 use crate::catalog::rollback::{self, Target};
-use crate::catalog::{Activation, HostReport, LaneReport, names};
+use crate::catalog::wake::Wake;
+use crate::catalog::{Activation, HostReport, LaneReport};
 use crate::lane::now_ms;
 use crate::live::Verdict;
-use crate::lookup::Lookups;
-use crate::pipeline::Pipeline;
-use crate::spec::Spec;
+use crate::sites::{Site, Sites};
 use crate::store::Store;
-use crate::transform::{Engine, Error, Module, Pipeline as Transform, Stage};
+use crate::transform::{Engine, Pipeline as Transform, Stage};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-/// How long a change may go unheard: notifications come at once, but may get lost.
-const LOOK: Duration = Duration::from_secs(1);
 /// How often a host says that it is alive.
 pub const ALIVE: Duration = Duration::from_secs(2);
 /// How long a host that was silent is taken to be alive, milliseconds.
 pub const ALIVE_MS_MAX: i64 = 10_000;
-
-/// A pipeline that is deployed to.
-pub struct Site {
-    /// The pipeline.
-    pub pipeline: Arc<Pipeline>,
-    /// What its guests may ask.
-    pub lookups: Arc<dyn Lookups>,
-    /// The stages as the spec names them.
-    pub own: Transform,
-}
 
 /// Brings what the catalog says to the lanes of this host.
 pub struct Deployer {
@@ -50,17 +42,20 @@ pub struct Deployer {
     /// Compiles modules.
     pub engine: Engine,
     /// The pipelines of this host.
-    pub sites: Vec<Site>,
+    pub sites: Arc<Sites>,
+    /// Whether the host works pipelines of the catalog.
+    pub follows: bool,
     /// Told by the lanes that they have taken something up.
     pub taken_up: Arc<Notify>,
-    /// Told by whoever in this process has changed the catalog.
-    pub wake: Arc<Notify>,
+    /// Told when the catalog was changed, or what pipelines there are.
+    pub wake: Wake,
 }
 
 /// What a deployer remembers.
 #[derive(Default)]
 struct Memory {
-    changes: Option<i64>,
+    /// Of the catalog and of the host's pipelines, as they were looked at last.
+    changes: Option<(i64, u64)>,
     reported: HashMap<(String, i32), LaneReport>,
     /// Activations that cannot be taken up here, and why.
     trouble: BTreeMap<i64, String>,
@@ -69,22 +64,17 @@ struct Memory {
 impl Deployer {
     /// Works until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let (store, wake, listening) = (self.store.clone(), self.wake.clone(), stop.clone());
-        tokio::spawn(async move {
-            while !listening.is_cancelled() {
-                tokio::select! {
-                    () = listening.cancelled() => {}
-                    () = store.catalog_changed(LOOK) => wake.notify_one(),
-                }
-            }
-        });
-        let mut verdicts = self.verdicts();
+        let (to, mut verdicts) = unbounded_channel();
+        let mut woken = self.wake.listen();
         let mut alive = tokio::time::interval(ALIVE);
         let mut memory = Memory::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.wake.notified() => self.look(&mut memory).await,
+                () = woken.up() => {
+                    self.hear_verdicts(&to);
+                    self.look(&mut memory).await;
+                }
                 () = self.taken_up.notified() => self.report_lanes(&mut memory).await,
                 Some((pipeline, verdict)) = verdicts.recv() => self.take_back(&pipeline, verdict).await,
                 _ = alive.tick() => {
@@ -95,11 +85,10 @@ impl Deployer {
         }
     }
 
-    /// The trials that are lost in any pipeline.
-    fn verdicts(&self) -> UnboundedReceiver<(String, Verdict)> {
-        let (to, all): (UnboundedSender<(String, Verdict)>, _) = unbounded_channel();
-        for site in &self.sites {
-            let (name, to) = (site.pipeline.spec().name.clone(), to.clone());
+    /// Listens to the trials of pipelines that are new here.
+    fn hear_verdicts(&self, to: &UnboundedSender<(String, Verdict)>) {
+        for site in self.sites.all() {
+            let (name, to) = (site.spec().name.clone(), to.clone());
             if let Some(mut verdicts) = site.pipeline.live().verdicts() {
                 tokio::spawn(async move {
                     while let Some(verdict) = verdicts.recv().await {
@@ -110,20 +99,20 @@ impl Deployer {
                 });
             }
         }
-        all
     }
 
     /// Deploys what has changed since the last look, if anything has.
     async fn look(&self, memory: &mut Memory) {
+        let here = self.sites.changes();
         let changes = match self.store.catalog_changes().await {
-            Ok(changes) if memory.changes == Some(changes) => return,
-            Ok(changes) => changes,
+            Ok(changes) if memory.changes == Some((changes, here)) => return,
+            Ok(changes) => (changes, here),
             Err(error) => return tracing::debug!(%error, "looking into the catalog"),
         };
         let mut all = true;
-        for site in &self.sites {
-            if let Err(error) = self.look_at(site, memory).await {
-                tracing::warn!(pipeline = site.pipeline.spec().name, %error, "the catalog cannot be read; trying again");
+        for site in self.sites.all() {
+            if let Err(error) = self.look_at(&site, memory).await {
+                tracing::warn!(pipeline = site.spec().name, %error, "the catalog cannot be read; trying again");
                 all = false;
             }
         }
@@ -134,7 +123,7 @@ impl Deployer {
     }
 
     async fn look_at(&self, site: &Site, memory: &mut Memory) -> Result<(), crate::store::Error> {
-        let (spec, live) = (site.pipeline.spec(), site.pipeline.live());
+        let (spec, live) = (site.spec(), site.pipeline.live());
         let paused = self.store.paused().await?.contains(&spec.name);
         if live.pause(paused) {
             tracing::info!(pipeline = spec.name, "{}", if paused { "paused" } else { "goes on" });
@@ -194,16 +183,9 @@ impl Deployer {
         activation: &Activation,
         lanes: usize,
     ) -> Result<Stage, Prepare> {
-        let stage = stage_of(
-            &self.store,
-            &self.engine,
-            site.pipeline.spec(),
-            index,
-            activation,
-            &site.lookups,
-            &site.own,
-        )
-        .await?;
+        let stage =
+            stage_of(&self.store, &self.engine, site.spec(), index, activation, &site.lookups, &site.own)
+                .await?;
         let warmed = stage.clone();
         // Beside the lanes: they find instances that are ready.
         let _ = tokio::task::spawn_blocking(move || warmed.warm(lanes)).await;
@@ -212,7 +194,7 @@ impl Deployer {
 
     async fn report_lanes(&self, memory: &mut Memory) {
         let mut reports = Vec::new();
-        for site in &self.sites {
+        for site in self.sites.all() {
             for (lane, works_with) in site.pipeline.works_with() {
                 let report = LaneReport {
                     pipeline: lane.pipeline.to_string(),
@@ -240,8 +222,12 @@ impl Deployer {
     }
 
     async fn report_host(&self, memory: &Memory) {
-        let report =
-            HostReport { host: self.host.clone(), seen_ms: now_ms(), trouble: memory.trouble.clone() };
+        let report = HostReport {
+            host: self.host.clone(),
+            seen_ms: now_ms(),
+            trouble: memory.trouble.clone(),
+            pipelines: self.follows.then(|| self.sites.reports()),
+        };
         if let Err(error) = self.store.report_host(&report).await {
             tracing::debug!(%error, "reporting the host; trying again");
         }
@@ -250,8 +236,8 @@ impl Deployer {
     /// Takes a swap back whose trial was lost, unless somebody has done so already.
     async fn take_back(&self, pipeline: &str, verdict: Verdict) {
         let Verdict { stage, activation, reason } = verdict;
-        let Some(site) = self.sites.iter().find(|site| site.pipeline.spec().name == pipeline) else { return };
-        let target = Target { spec: site.pipeline.spec(), own: &site.own };
+        let Some(site) = self.sites.get(pipeline) else { return };
+        let target = Target { spec: site.spec(), own: &site.own };
         tracing::error!(pipeline, stage, activation, "the new version lost its trial: {reason}");
         for attempt in 0..5_u32 {
             let by = format!("host {}", self.host);
@@ -267,141 +253,6 @@ impl Deployer {
                 }
             }
         }
-        self.wake.notify_one();
+        self.wake.all();
     }
-}
-
-/// Whether an activation is of the stage at `index`, and holds under this spec.
-fn is_of(activation: &Activation, spec: &Spec, index: usize) -> bool {
-    spec.stages
-        .get(index)
-        .is_some_and(|stage| stage.name == activation.stage && stage.base() == activation.base)
-}
-
-/// Why a stage could not be prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum Prepare {
-    /// The store; to be tried again.
-    #[error(transparent)]
-    Store(#[from] crate::store::Error),
-    /// The module or its configuration.
-    #[error("{0}")]
-    Unfit(String),
-}
-
-impl From<Error> for Prepare {
-    fn from(error: Error) -> Self {
-        Prepare::Unfit(error.to_string())
-    }
-}
-
-/// The stage that an activation makes.
-async fn stage_of(
-    store: &Arc<dyn Store>,
-    engine: &Engine,
-    spec: &Arc<Spec>,
-    index: usize,
-    activation: &Activation,
-    lookups: &Arc<dyn Lookups>,
-    own: &Transform,
-) -> Result<Stage, Prepare> {
-    let id = activation.id;
-    if activation.version.is_empty() {
-        let own = own.stages.get(index).cloned();
-        return own
-            .map(|stage| stage.activated(id))
-            .ok_or_else(|| Prepare::Unfit(format!("the spec has no stage `{}`", activation.stage)));
-    }
-    let module = from_catalog(store, engine, &activation.module, &activation.digest).await?;
-    let (spec, config, lookups) = (spec.clone(), activation.config.clone(), lookups.clone());
-    let prepare = move || Stage::prepare_with(module, &spec, index, &config, Some(lookups));
-    let stage = tokio::task::spawn_blocking(prepare)
-        .await
-        .map_err(|error| Prepare::Unfit(format!("preparing it ended: {error}")))??;
-    Ok(stage.activated(id))
-}
-
-/// Compiles a module whose bytes lie in the catalog.
-///
-/// # Errors
-/// [`Prepare`].
-pub async fn from_catalog(
-    store: &Arc<dyn Store>,
-    engine: &Engine,
-    name: &str,
-    digest: &str,
-) -> Result<Module, Prepare> {
-    if let Some(module) = engine.known(name, digest) {
-        return Ok(module);
-    }
-    let code = store
-        .module_code(digest)
-        .await?
-        .ok_or_else(|| Prepare::Unfit(format!("the catalog has no bytes with the digest {digest}")))?;
-    let (engine, name) = (engine.clone(), name.to_owned());
-    let compiled = tokio::task::spawn_blocking(move || Module::compile(&engine, &name, &code)).await;
-    Ok(compiled.map_err(|error| Prepare::Unfit(format!("compiling it ended: {error}")))??)
-}
-
-/// The stages as a spec names them: modules of the catalog by `NAME@VERSION`, others from files.
-///
-/// # Errors
-/// The first module that is not there or does not fit, and why.
-pub async fn own_stages(
-    store: &Arc<dyn Store>,
-    engine: &Engine,
-    spec: &Arc<Spec>,
-    lookups: &Arc<dyn Lookups>,
-) -> anyhow::Result<Transform> {
-    let mut modules = Vec::new();
-    for stage in &spec.stages {
-        modules.push(own_module(store, engine, spec, &stage.module).await?);
-    }
-    let (spec, lookups) = (spec.clone(), lookups.clone());
-    Ok(tokio::task::spawn_blocking(move || Transform::assemble(modules, &spec, &lookups)).await??)
-}
-
-async fn own_module(
-    store: &Arc<dyn Store>,
-    engine: &Engine,
-    spec: &Arc<Spec>,
-    named: &str,
-) -> anyhow::Result<Module> {
-    if let Ok((name, version)) = names::parse(named) {
-        let Some(found) = store.module_version(name, version).await? else {
-            anyhow::bail!("module `{named}` is not in the catalog: push it with `gristmill module push`");
-        };
-        return Ok(from_catalog(store, engine, name, &found.digest).await?);
-    }
-    let (engine, spec, named) = (engine.clone(), spec.clone(), named.to_owned());
-    Ok(tokio::task::spawn_blocking(move || Module::load(&engine, &named, &spec.folder)).await??)
-}
-
-/// The stages that a pipeline begins with on this host: those of the catalog, where it has any.
-///
-/// # Errors
-/// What does not fit: a host that cannot do what the catalog says does not begin with something else.
-pub async fn first_stages(
-    store: &Arc<dyn Store>,
-    engine: &Engine,
-    spec: &Arc<Spec>,
-    lookups: &Arc<dyn Lookups>,
-    own: &Transform,
-) -> anyhow::Result<Transform> {
-    use anyhow::Context;
-    let in_force = store.in_force(&spec.name).await?;
-    let mut stages = Vec::new();
-    for (index, stage) in own.stages.iter().enumerate() {
-        stages.push(match in_force.iter().find(|one| is_of(one, spec, index)) {
-            None => stage.clone(),
-            Some(activation) => {
-                let prepared = stage_of(store, engine, spec, index, activation, lookups, own).await;
-                prepared.with_context(|| {
-                    let (module, version) = (&activation.module, &activation.version);
-                    format!("stage {}: {module}@{version} of activation {}", stage.name, activation.id)
-                })?
-            }
-        });
-    }
-    Ok(Transform { stages })
 }
