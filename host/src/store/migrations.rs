@@ -38,7 +38,7 @@ const SQLITE: &[Listed] = listed![
 ];
 
 /// Gristmill's own tables, in PostgreSQL in the schema `gristmill`.
-pub const OWN_TABLES: [&str; 16] = [
+pub const OWN_TABLES: [&str; 17] = [
     "lanes",
     "outbox",
     "batches",
@@ -55,6 +55,7 @@ pub const OWN_TABLES: [&str; 16] = [
     "audit",
     "catalog_clock",
     "tokens",
+    "revisions",
 ];
 
 /// PostgreSQL's, up to date by its own bookkeeping in `table`.
