@@ -11,6 +11,7 @@ mod compose;
 mod demo;
 mod fuzz;
 mod guests;
+mod languages;
 mod packages;
 mod progress;
 mod services;

@@ -1,12 +1,13 @@
 //! Everything that must hold, cheapest first, stopping at the first thing that does not. CI is this command.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::progress::Steps;
 use crate::services::{self, Folder, Running};
-use crate::{chaos, guests, packages, progress, workspace};
+use crate::{chaos, guests, languages, packages, progress, workspace};
 
 const HOST: &str = "gristmill";
 /// Measures, and tests nothing: built with the host in it, it would cost more than all the others.
@@ -32,8 +33,12 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
         check_sources(steps)?;
     }
     let modules = steps.run("guests", guests::build_all)?;
+    steps.run("modules in other languages", || {
+        languages::install_tools().and_then(|()| languages::build_all())
+    })?;
     if filter.is_none() {
         steps.run("clippy for wasm", guests::lint)?;
+        steps.run("tests in other languages", languages::test_natively)?;
         steps.run("cases of guests", || cases(&modules))?;
     }
     let folder = Folder::open(None)?;
@@ -61,19 +66,21 @@ fn test(steps: &mut Steps, filter: Option<&str>, running: &Running) -> Result<()
     steps.run("tests of the host", || cargo_test(&host, filter, running))
 }
 
-/// The guests' own test cases, in the sandbox, by the host that the tests of the host are built with.
+/// The guests' own test cases, in the sandbox, by the host that the tests of the host are built with; and those same
+/// cases with the modules that do the same in other languages.
 fn cases(modules: &[guests::Module]) -> Result<()> {
     workspace::run(workspace::cargo().args(["build", "--package", HOST, "--features", FEATURES]))?;
     let host = workspace::target_folder()?.join("debug").join(HOST);
-    for module in modules {
-        let cases = workspace::root().join("guests").join(module.name).join("cases");
-        if cases.is_dir() {
-            let mut test = Command::new(&host);
-            test.args(["module", "test"]).arg(&module.path).arg("--cases").arg(&cases);
-            workspace::run(&mut test)?;
+    let test = |module: &Path, guest: &str| {
+        let cases = workspace::root().join("guests").join(guest).join("cases");
+        if !cases.is_dir() {
+            return Ok(());
         }
-    }
-    Ok(())
+        let mut test = Command::new(&host);
+        workspace::run(test.args(["module", "test"]).arg(module).arg("--cases").arg(&cases))
+    };
+    modules.iter().try_for_each(|module| test(&module.path, module.name))?;
+    languages::ALL.iter().try_for_each(|other| test(&other.module()?, other.twin))
 }
 
 fn check_sources(steps: &mut Steps) -> Result<()> {
@@ -118,5 +125,6 @@ fn cargo_test(packages: &[&str], filter: Option<&str>, running: &Running) -> Res
     let mut test = workspace::cargo();
     test.arg("test").args(packages).args(filter);
     test.envs(running.variables.iter().map(|(name, value)| (name, value)));
+    test.env("GRISTMILL_TEST_SCHEMATHESIS", languages::schemathesis()?);
     workspace::run(test.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?))
 }

@@ -1,5 +1,4 @@
-"""Runs a module on a batch without a sandbox, and shows what each record causes: the form of guests/README.md's
-`expected.json`."""
+"""Runs a module on a batch without a sandbox, and shows what each record causes."""
 
 import base64
 import json

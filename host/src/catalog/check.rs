@@ -339,13 +339,7 @@ fn imports(
         return Err(Refused { more: json!({ "imports": wasi }), ..Refused::new("wasi-forbidden", message) });
     }
     let Some(before) = before else { return Ok(()) };
-    let granted = |import: &str| {
-        let short = import.split_once('@').map_or(import, |(name, _)| name);
-        upload
-            .grants
-            .iter()
-            .any(|grant| grant == import || grant == short || short.ends_with(&format!("/{grant}")))
-    };
+    let granted = |import: &str| upload.grants.iter().any(|grant| grants(grant, import));
     let added: Vec<&String> = module
         .imports
         .iter()
@@ -367,9 +361,35 @@ fn imports(
     })
 }
 
+/// Whether a grant covers an import: it names the import with or without its version, the interface alone (`lookup`), or
+/// all of a package (`wasi:cli`) or of a namespace (`wasi`).
+fn grants(grant: &str, import: &str) -> bool {
+    let interface = import.split_once('@').map_or(import, |(name, _)| name);
+    let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
+    let namespace = package.split_once(':').map_or(package, |(namespace, _)| namespace);
+    !grant.is_empty() && [import, interface, name, package, namespace].contains(&grant)
+}
+
 /// What tells a guest nothing and lets it do nothing.
 fn is_harmless(import: &str) -> bool {
     ["gristmill:transform/types@", "gristmill:transform/log@", "gristmill:transform/hashing@"]
         .iter()
         .any(|harmless| import.starts_with(harmless))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grants;
+
+    #[test]
+    fn a_grant_names_an_import_an_interface_a_package_or_a_namespace() {
+        let import = "wasi:cli/stdout@0.2.9";
+        for grant in [import, "wasi:cli/stdout", "stdout", "wasi:cli", "wasi"] {
+            assert!(grants(grant, import), "{grant}");
+        }
+        for grant in ["", "wasi:", "was", "cli", "out", "wasi:cli/stdout@0.2.8", "gristmill"] {
+            assert!(!grants(grant, import), "{grant}");
+        }
+        assert!(grants("lookup", "gristmill:transform/lookup@0.1.0") && !grants("", "lookup"));
+    }
 }

@@ -6,7 +6,7 @@ mod adversaries;
 mod contradictions;
 mod crashes;
 mod ingest;
-mod outcome;
+pub mod outcome;
 mod refused_rows;
 mod runs;
 mod site;

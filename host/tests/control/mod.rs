@@ -5,6 +5,7 @@ mod embedded;
 mod fake_catalog;
 mod fakes;
 mod ingest;
+mod openapi;
 mod program;
 mod reading;
 mod serving;

@@ -1,6 +1,7 @@
 //! Modules pushed, checked, swapped in and taken back, on hosts as processes.
 
 mod gauntlet;
+mod languages;
 mod pipelines;
 mod seamless;
 mod trials;

@@ -28,7 +28,8 @@ pub(in crate::cli) struct PushArguments {
     /// The file of a detached Ed25519 signature over the module's bytes, raw or in base64
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// An import that it may have although the active version does not: `lookup`, `wasi:cli/stdout`, …
+    /// An import that it may have although the active version does not: `lookup`, `wasi:cli/stdout`; or a package or
+    /// namespace of them: `wasi:cli`, `wasi`
     #[arg(long, value_name = "IMPORT")]
     grant: Vec<String>,
     /// Take it although it needs more fuel per record than is allowed

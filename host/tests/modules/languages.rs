@@ -1,0 +1,62 @@
+//! Modules in other languages: pushed with the cases of the Rust module that they stand for, swapped in for it while
+//! city-orders runs, with the same results.
+
+use crate::city::outcome::Outcome;
+use crate::city::{Host, Set, Site, repository};
+use serde_json::json;
+use std::io::Write;
+
+/// Feeds the `part`th of three parts of the example's orders.
+fn feed(site: &Site, part: usize) {
+    let orders = std::fs::read_to_string(repository().join("examples/city-orders/orders.ndjson")).unwrap();
+    let orders: Vec<&str> = orders.lines().collect();
+    let path = site.folder.path().join(format!("part-{part}.ndjson"));
+    let mut file = std::fs::File::create(&path).unwrap();
+    for order in orders.chunks(orders.len().div_ceil(3)).nth(part).unwrap() {
+        writeln!(file, "{order}").unwrap();
+    }
+    drop(file);
+    site.ingest(&path);
+}
+
+/// Pushes what was built from `examples/<language>` with the cases of `route`, by the command line.
+fn push(site: &Site, host: &Host, language: &str) {
+    let file = crate::sandbox::modules().join(format!("other/route-{language}.wasm"));
+    let output = site
+        .gristmill()
+        .args(["module", "push", &format!("route@{language}")])
+        .arg(&file)
+        .arg("--cases")
+        .arg(repository().join("guests/route/cases"))
+        .args(["--grant", "wasi"])
+        .env("GRISTMILL_HOST", format!("http://{}", host.address))
+        .env("GRISTMILL_TOKEN", site.token.as_ref().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    let version = host.ask("GET", &format!("/v1/modules/route/versions/{language}"), None).1;
+    assert_eq!(version["report"]["cases"]["passed"], 5, "{version:#}");
+}
+
+#[test]
+fn modules_of_other_languages_take_over_and_nothing_changes() {
+    let mut site = Site::city(Set::Real, "languages");
+    site.token = Some(site.must(&["token", "create", "tests", "--role", "admin"]).trim().to_owned());
+    // Python's runtime imports WASI, of which a guest gets nothing.
+    let mut host = site.host_with(&[("GRISTMILL_UPLOAD_WASI", "true")]);
+    host.wait_until_ready();
+    feed(&site, 0);
+    for (part, language) in [(1, "javascript"), (2, "python")] {
+        push(&site, &host, language);
+        // What is on its way is for whichever version its batch begins with.
+        let swap = host.must_swap(&site.name, "route", &json!({ "module": format!("route@{language}") }));
+        let progress = host.wait_for_swap(&site.name, swap);
+        assert_eq!(progress["activation"]["version"], language, "{progress:#}");
+        feed(&site, part);
+        site.wait_until_done(&mut [&mut host]);
+        let pipeline = host.ask("GET", &format!("/v1/pipelines/{}", site.name), None).1;
+        assert_eq!(pipeline["stages"][1]["active"]["version"], language, "{pipeline:#}");
+    }
+    Outcome::of(&site).check(&Outcome::expected());
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
