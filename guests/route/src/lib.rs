@@ -1,46 +1,41 @@
-//! Turns JSON records into rows, messages and mail by the rules of its configuration (README.md).
-//!
-//! `config` is what an author writes, `rule` what it becomes: everything that has a name is resolved once.
-//! Per record, `scan` picks the wanted places out of the text in one pass, `leaf` reads them as what is needed,
-//! and `rows` and `messages` make the effects, or gather every fault.
+//! Turns JSON records into rows, messages and mail by the rules of its configuration (README.md). What the rules are
+//! and do is in `gristmill-rules`.
 
-mod condition;
-mod config;
-mod kinds;
-mod leaf;
-mod messages;
-mod place;
-mod rows;
-mod rule;
-mod scan;
-mod template;
-
-pub use config::Config;
-use gristmill_sdk::{Failure, Out, Plan, Record, Transform};
+use gristmill_rules::{Facts, Places, Rules, config};
+use gristmill_sdk::{Failure, Faults, Out, Plan, Record, Transform};
 
 /// The transform.
-pub struct Route(rule::Rules);
+pub struct Route {
+    rules: Rules,
+    places: Places,
+}
 
 impl Transform for Route {
     const ABOUT: &'static str =
         "Turns JSON records into rows, messages and mail, by rules in its configuration.";
-    type Config = Config;
+    type Config = config::Config;
 
     fn config_schema() -> Option<&'static str> {
         Some(include_str!("../config.schema.json"))
     }
 
-    fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
-        rule::Rules::compile(config, plan).map(Self)
+    fn configure(config: config::Config, plan: &mut Plan) -> Result<Self, String> {
+        let mut places = Places::default();
+        let mut rules = Rules::compile(config.rule, &mut places, plan)?;
+        gristmill_rules::declare(rules.rows(), plan)?;
+        Ok(Self { rules, places })
     }
 
     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
-        self.0.follow(record, out)
+        let reading = self.places.read(record.text()?, &[])?;
+        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
+        let mut faults = Faults::default();
+        self.rules.follow(&facts, out, &mut faults);
+        faults.check()
     }
 }
 
 gristmill_sdk::export!(Route);
-
 #[cfg(test)]
 mod tests {
     use super::*;

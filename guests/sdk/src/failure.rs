@@ -51,6 +51,15 @@ impl Failure {
         self
     }
 
+    /// Begins the reason with what it is about: for a place that is not in the record's value.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        if let Some(fault) = self.faults.last_mut() {
+            fault.reason = format!("{what}: {}", fault.reason);
+        }
+        self
+    }
+
     /// This failure and the other's faults.
     #[must_use]
     pub fn and(mut self, other: Failure) -> Self {

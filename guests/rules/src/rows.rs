@@ -1,9 +1,10 @@
 //! Rows from rules.
 
+use crate::choice::Choice;
 use crate::config::{self, RecordPart};
 use crate::kinds::ColumnType;
 use crate::leaf::{Leaf, Value};
-use crate::place::{Facts, Field, Places, is_pointer};
+use crate::place::{Facts, Places};
 use crate::template::{Escape, Template};
 use gristmill_sdk::{Column, Failure, Faults, Kind, Out, Place, Plan, Table, Timestamp};
 use serde_json::value::RawValue;
@@ -11,17 +12,18 @@ use std::borrow::Cow;
 
 /// One row of one table.
 #[derive(Debug)]
-pub(crate) struct RowRule {
-    pub table: String,
-    pub at: String,
-    pub cells: Vec<CellRule>,
+pub struct RowRule {
+    table: String,
+    /// Where it stands in the configuration.
+    at: String,
+    cells: Vec<CellRule>,
     /// Known when all rows of all rules have been read.
-    pub handle: Option<Table>,
+    handle: Option<Table>,
 }
 
 /// How one cell is made.
 #[derive(Debug)]
-pub(crate) struct CellRule {
+pub struct CellRule {
     name: String,
     source: Source,
     kind: Kind,
@@ -30,14 +32,14 @@ pub(crate) struct CellRule {
 
 #[derive(Debug)]
 enum Source {
-    Field { field: Field, kind: ColumnType, parse: bool, default: Option<Value<'static>> },
+    Field { choice: Choice, kind: ColumnType, parse: bool, default: Option<Value<'static>> },
     Constant(Value<'static>),
     Template(Template),
     Record(RecordPart, ColumnType),
 }
 
 impl RowRule {
-    pub fn compile(row: config::Row, places: &mut Places, at: String) -> Result<Self, String> {
+    pub(crate) fn compile(row: config::Row, places: &mut Places, at: String) -> Result<Self, String> {
         let mut cells = Vec::with_capacity(row.columns.len());
         for (name, column) in row.columns {
             let at = format!("{at}/columns/{name}");
@@ -50,7 +52,7 @@ impl RowRule {
     }
 
     /// Adds the row, or its faults.
-    pub fn write(&self, facts: &Facts<'_>, out: &mut Out<'_, '_>, faults: &mut Faults) {
+    pub(crate) fn write(&self, facts: &Facts<'_>, out: &mut Out<'_, '_>, faults: &mut Faults) {
         let Some(mut row) = self.handle.and_then(|table| out.begin_row(table)) else { return };
         for cell in &self.cells {
             let Some(place) = row.place() else { return };
@@ -64,17 +66,19 @@ impl RowRule {
 }
 
 /// The cell's faults are noted.
-struct Refused;
+#[derive(Debug)]
+pub struct Refused;
 
 impl CellRule {
-    fn compile(
+    /// Reads how a column is filled.
+    pub fn compile(
         name: String,
         column: serde_json::Value,
         places: &mut Places,
         at: &str,
     ) -> Result<Self, String> {
         let column = match column {
-            serde_json::Value::String(text) if is_pointer(&text) => {
+            serde_json::Value::String(text) if places.is_pointer(&text) => {
                 config::Column { pointer: Some(text), ..config::Column::default() }
             }
             serde_json::Value::String(_) => {
@@ -89,7 +93,8 @@ impl CellRule {
         Ok(Self { name, source, kind, nullable })
     }
 
-    fn value<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Result<Option<Value<'t>>, Refused> {
+    /// The value for a record; its faults are added.
+    pub fn value<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Result<Option<Value<'t>>, Refused> {
         match &self.source {
             Source::Constant(value) => Ok(Some(value.clone())),
             Source::Template(template) => match template.fill(facts, Escape::Nothing, faults) {
@@ -97,14 +102,14 @@ impl CellRule {
                 None => Err(Refused),
             },
             Source::Record(part, kind) => self.keep(of_record(*part, *kind, facts), faults),
-            Source::Field { field, kind, parse, default } => match facts.some(field) {
-                Some(leaf) => {
+            Source::Field { choice, kind, parse, default } => match choice.some(facts) {
+                Some((leaf, field)) => {
                     let value = leaf.value(*kind, *parse).map(Some);
-                    self.keep(value.map_err(|failure| failure.at(facts.pointer(field))), faults)
+                    self.keep(value.map_err(|failure| facts.fault(field, failure)), faults)
                 }
                 None if default.is_some() => Ok(default.clone()),
                 None if self.nullable => Ok(None),
-                None => self.keep(facts.needed(field).map(|_| None), faults),
+                None => self.keep(choice.needed(facts).map(|_| None), faults),
             },
         }
     }
@@ -130,18 +135,28 @@ impl CellRule {
 
 fn source(column: config::Column, places: &mut Places) -> Result<(Source, Kind), String> {
     let kind = column.kind.unwrap_or_default();
-    match (column.pointer, column.value, column.template, column.record) {
-        (Some(pointer), None, None, None) => {
-            let field = places.field(&pointer)?;
+    if column.except.is_some() && column.first.is_none() {
+        return Err("`except` belongs to `first`".to_owned());
+    }
+    let choice = match (&column.pointer, &column.first) {
+        (Some(pointer), None) => Some(Choice::one(pointer, places)?),
+        (None, Some(pointers)) => Some(Choice::of(pointers, column.except, places)?),
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err("either `pointer` or `first`".to_owned()),
+    };
+    match (choice, column.value, column.template, column.record) {
+        (Some(choice), None, None, None) => {
             let default = column.default.map(|value| constant(&value, kind)).transpose()?;
-            Ok((Source::Field { field, kind, parse: column.parse, default }, kind.kind()))
+            Ok((Source::Field { choice, kind, parse: column.parse, default }, kind.kind()))
         }
         (None, Some(value), None, None) => Ok((Source::Constant(constant(&value, kind)?), kind.kind())),
         (None, None, Some(template), None) if column.kind.is_none() => {
             Ok((Source::Template(Template::parse(&template, places)?), Kind::Text))
         }
         (None, None, None, Some(part)) => record_source(part, column.kind, places),
-        _ => Err("give one of `pointer`, `value`, `template` (always a text) and `record`".to_owned()),
+        _ => {
+            Err("give one of `pointer`, `first`, `value`, `template` (always a text) and `record`".to_owned())
+        }
     }
 }
 
@@ -159,7 +174,7 @@ fn record_source(
     if kind != own && (part, kind) != (RecordPart::Key, ColumnType::Bytes) {
         return Err("only the key has a choice of type: text or bytes".to_owned());
     }
-    if part == RecordPart::Index && places.item.is_none() {
+    if part == RecordPart::Index && !places.has_item() {
         return Err("`index` needs an item: the rule has no `each`".to_owned());
     }
     Ok((Source::Record(part, kind), kind.kind()))
@@ -177,7 +192,7 @@ fn of_record<'t>(
         RecordPart::Offset => Value::Int(record.offset()),
         RecordPart::Timestamp => Value::Timestamp(Timestamp::from_millis(record.timestamp_ms())),
         RecordPart::Index => {
-            Value::Int(facts.item.and_then(|item| i64::try_from(item.index).ok()).unwrap_or_default())
+            Value::Int(facts.item.and_then(|(_, item)| i64::try_from(item.index).ok()).unwrap_or_default())
         }
         RecordPart::Key => {
             let Some(key) = record.key() else { return Ok(None) };
@@ -213,7 +228,8 @@ fn into_owned(value: Value<'_>) -> Value<'static> {
     }
 }
 
-fn put(place: Place<'_>, value: &Value<'_>) {
+/// Writes a value into its cell.
+pub fn put(place: Place<'_>, value: &Value<'_>) {
     match value {
         Value::Text(text) => place.text(text),
         Value::Int(int) => place.int(*int),
@@ -229,9 +245,10 @@ fn put(place: Place<'_>, value: &Value<'_>) {
 }
 
 /// Declares every table once, brings its rows' cells into one order, and hands each row its table.
-pub(crate) fn declare(rows: &mut [&mut RowRule], plan: &mut Plan) -> Result<(), String> {
+pub fn declare<'r>(rows: impl IntoIterator<Item = &'r mut RowRule>, plan: &mut Plan) -> Result<(), String> {
+    let mut rows: Vec<&mut RowRule> = rows.into_iter().collect();
     let mut tables: Vec<(String, Vec<Column>)> = Vec::new();
-    for row in rows.iter_mut() {
+    for row in &mut rows {
         match tables.iter_mut().find(|(name, _)| *name == row.table) {
             None => tables.push((row.table.clone(), row.cells.iter().map(CellRule::column).collect())),
             Some((_, columns)) => row.fit(columns)?,
@@ -245,7 +262,13 @@ pub(crate) fn declare(rows: &mut [&mut RowRule], plan: &mut Plan) -> Result<(), 
 }
 
 impl CellRule {
-    fn column(&self) -> Column {
+    /// The column's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The column as the plan declares it.
+    pub fn column(&self) -> Column {
         Column::named(&self.name, self.kind, self.nullable)
     }
 }

@@ -8,17 +8,19 @@ use serde_json::{Map, Value};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    pub(crate) rule: Vec<Rule>,
+    pub rule: Vec<Rule>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// For people only.
     #[serde(default, rename = "about")]
     _about: String,
     pub when: Option<Condition>,
     pub each: Option<String>,
+    pub find: Option<Find>,
+    pub distinct: Option<String>,
     #[serde(default)]
     pub rows: Vec<Row>,
     #[serde(default)]
@@ -29,9 +31,46 @@ pub(crate) struct Rule {
     pub forward: bool,
 }
 
+/// The items of an array, each by each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Each {
+    pub each: String,
+    pub find: Option<Find>,
+    pub distinct: Option<String>,
+}
+
+/// The entry of another array that belongs to an item.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Find {
+    /// What pointers into the entry begin with: `dish:/price`.
+    pub name: String,
+    /// The other array.
+    #[serde(rename = "in")]
+    pub within: String,
+    /// Where an entry has what the item has at `equals`.
+    pub by: String,
+    pub equals: String,
+    #[serde(default)]
+    pub missing: Missing,
+}
+
+/// What is done with a record that misses something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// It may come: the record is parked and tried again.
+    Park,
+    /// The record is a dead letter.
+    #[default]
+    Reject,
+    /// The record goes on without it: what pointers name there is missing.
+    Keep,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Condition {
+pub struct Condition {
     pub all: Option<Vec<Condition>>,
     pub any: Option<Vec<Condition>>,
     pub not: Option<Box<Condition>>,
@@ -49,7 +88,7 @@ pub(crate) struct Condition {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Row {
+pub struct Row {
     pub table: String,
     /// Each a pointer, or a table with the keys of `Column`.
     pub columns: Map<String, Value>,
@@ -57,8 +96,12 @@ pub(crate) struct Row {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Column {
+pub struct Column {
     pub pointer: Option<String>,
+    /// Pointers: the first that has something counts.
+    pub first: Option<Vec<String>>,
+    /// Values that `first` takes for nothing, besides null.
+    pub except: Option<Vec<Value>>,
     pub value: Option<Value>,
     pub template: Option<String>,
     pub record: Option<RecordPart>,
@@ -73,7 +116,7 @@ pub(crate) struct Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum RecordPart {
+pub enum RecordPart {
     Topic,
     Partition,
     Offset,
@@ -85,7 +128,7 @@ pub(crate) enum RecordPart {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Message {
+pub struct Message {
     pub output: String,
     pub topic: Option<String>,
     pub key: Option<String>,
@@ -96,7 +139,7 @@ pub(crate) struct Message {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Mail {
+pub struct Mail {
     /// One address or several, each a pointer or a template.
     pub to: Value,
     pub subject: String,

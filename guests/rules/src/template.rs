@@ -1,6 +1,6 @@
 //! Texts with places in them: `Order {/order_id} for {/customer/name}`.
 
-use crate::place::{Facts, Field, Places, is_pointer};
+use crate::place::{Facts, Field, Places};
 use gristmill_sdk::{Failure, Faults};
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub(crate) enum Escape {
 impl Template {
     /// A pointer, or a text with pointers in braces.
     pub fn expression(text: &str, places: &mut Places) -> Result<Self, String> {
-        if is_pointer(text) {
+        if places.is_pointer(text) {
             return Ok(Self { parts: vec![Part::Field(places.field(text)?)] });
         }
         Self::parse(text, places)
@@ -94,7 +94,7 @@ impl Template {
     /// Where in the record the text comes from, if it comes from one place.
     pub fn pointer(&self, facts: &Facts<'_>) -> Option<String> {
         match self.parts.as_slice() {
-            [Part::Field(field)] => Some(facts.pointer(field)),
+            [Part::Field(field)] => facts.pointer(field),
             _ => None,
         }
     }
@@ -103,19 +103,21 @@ impl Template {
 impl Part {
     fn of(text: &str, places: &mut Places) -> Result<Self, String> {
         match text {
-            "@index" if places.item.is_some() => Ok(Self::Index),
-            _ if is_pointer(text) => places.field(text).map(Self::Field),
-            _ => Err(format!("`{{{text}}}` is not a pointer: it begins with / or @")),
+            "@index" if places.has_item() => Ok(Self::Index),
+            _ if places.is_pointer(text) => places.field(text).map(Self::Field),
+            _ => Err(format!(
+                "`{{{text}}}` is not a pointer: it begins with / or @, or with a name that is known here"
+            )),
         }
     }
 
     fn text<'t>(&'t self, facts: &Facts<'t>) -> Result<Cow<'t, str>, Failure> {
         match self {
             Self::Literal(text) => Ok(Cow::Borrowed(text)),
-            Self::Index => Ok(Cow::Owned(facts.item.map_or(0, |item| item.index).to_string())),
+            Self::Index => Ok(Cow::Owned(facts.item.map_or(0, |(_, item)| item.index).to_string())),
             Self::Field(field) => {
                 let text = facts.needed(field)?.scalar();
-                text.map_err(|failure| failure.at(facts.pointer(field)))
+                text.map_err(|failure| facts.fault(field, failure))
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Messages and mail from rules.
 
 use crate::config;
-use crate::place::{Facts, Field, Places, is_pointer};
+use crate::document::JsonRule;
+use crate::place::{Facts, Field, Places};
 use crate::template::{Escape, Template};
 use gristmill_sdk::{Failure, Faults, Mail, Out, Output, Plan};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::borrow::Cow;
 
 #[derive(Debug)]
-pub(crate) struct MessageRule {
+pub struct MessageRule {
     output: Output,
     topic: Option<Template>,
     key: Option<Template>,
@@ -22,19 +23,6 @@ enum ValueRule {
     Document(Field),
     Text(Template),
     Json(JsonRule),
-}
-
-/// A JSON document with places of the record in it.
-#[derive(Debug)]
-enum JsonRule {
-    /// JSON as it stands.
-    Literal(String),
-    /// A part of the record, byte for byte, or this JSON where there is none.
-    Field(Field, Option<String>),
-    Text(Template),
-    Array(Vec<JsonRule>),
-    /// Names as JSON texts.
-    Object(Vec<(String, JsonRule)>),
 }
 
 impl MessageRule {
@@ -101,7 +89,7 @@ impl ValueRule {
     fn compile(value: Option<Value>, places: &mut Places) -> Result<Self, String> {
         match value {
             None => Ok(Self::Same),
-            Some(Value::String(text)) if is_pointer(&text) => places.field(&text).map(Self::Document),
+            Some(Value::String(text)) if places.is_pointer(&text) => places.field(&text).map(Self::Document),
             Some(Value::String(text)) => Template::parse(&text, places).map(Self::Text),
             Some(document) => JsonRule::compile(document, places).map(Self::Json),
         }
@@ -122,85 +110,8 @@ impl ValueRule {
     }
 }
 
-impl JsonRule {
-    fn compile(value: Value, places: &mut Places) -> Result<Self, String> {
-        match value {
-            Value::String(text) if is_pointer(&text) => Ok(Self::Field(places.field(&text)?, None)),
-            Value::String(text) => Template::parse(&text, places).map(Self::Text),
-            Value::Array(values) => {
-                let rules = values.into_iter().map(|value| Self::compile(value, places));
-                rules.collect::<Result<_, _>>().map(Self::Array)
-            }
-            Value::Object(object) => Self::object(object, places),
-            literal => Ok(Self::Literal(literal.to_string())),
-        }
-    }
-
-    fn object(mut object: Map<String, Value>, places: &mut Places) -> Result<Self, String> {
-        if object.len() == 1 && object.contains_key("literal") {
-            return Ok(Self::Literal(object.remove("literal").unwrap_or_default().to_string()));
-        }
-        if let (2, Some(Value::String(pointer)), Some(default)) =
-            (object.len(), object.get("pointer"), object.get("default"))
-        {
-            return Ok(Self::Field(places.field(pointer)?, Some(default.to_string())));
-        }
-        let entry = |(name, value): (String, Value)| {
-            Ok((Value::String(name).to_string(), Self::compile(value, places)?))
-        };
-        object.into_iter().map(entry).collect::<Result<_, _>>().map(Self::Object)
-    }
-
-    /// Appends the document; `false`, and the faults are added, if a place is not there.
-    fn write(&self, facts: &Facts<'_>, json: &mut String, faults: &mut Faults) -> bool {
-        match self {
-            Self::Literal(text) => json.push_str(text),
-            Self::Field(field, default) => match (facts.some(field), default) {
-                (Some(leaf), _) => json.push_str(leaf.0),
-                (None, Some(default)) => json.push_str(default),
-                (None, None) => return faults.keep(facts.needed(field)).is_some(),
-            },
-            Self::Text(template) => {
-                let Some(text) = template.fill_owned(facts, faults) else { return false };
-                json.push_str(&Value::String(text).to_string());
-            }
-            Self::Array(rules) => {
-                let element = |rule: &Self, json: &mut String| rule.write(facts, json, faults);
-                return between(json, ['[', ']'], rules, element);
-            }
-            Self::Object(entries) => {
-                return between(json, ['{', '}'], entries, |(name, rule), json| {
-                    json.push_str(name);
-                    json.push(':');
-                    rule.write(facts, json, faults)
-                });
-            }
-        }
-        true
-    }
-}
-
-/// Writes all elements with commas between brackets; whether each was whole.
-fn between<E>(
-    json: &mut String,
-    [open, close]: [char; 2],
-    elements: &[E],
-    mut write: impl FnMut(&E, &mut String) -> bool,
-) -> bool {
-    json.push(open);
-    let mut whole = true;
-    for (index, element) in elements.iter().enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        whole &= write(element, json);
-    }
-    json.push(close);
-    whole
-}
-
 #[derive(Debug)]
-pub(crate) struct MailRule {
+pub struct MailRule {
     to: Vec<Template>,
     subject: Template,
     text: Template,

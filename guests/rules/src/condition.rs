@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 #[derive(Debug)]
-pub(crate) enum Condition {
+pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
     Not(Box<Condition>),
@@ -16,7 +16,7 @@ pub(crate) enum Condition {
 }
 
 #[derive(Debug)]
-pub(crate) enum Test {
+pub enum Test {
     Exists,
     OneOf(Vec<Literal>),
     Prefix(String),
@@ -26,7 +26,7 @@ pub(crate) enum Test {
 
 /// A scalar of the configuration.
 #[derive(Debug)]
-pub(crate) enum Literal {
+pub enum Literal {
     Text(String),
     Number(String),
     Boolean(bool),
@@ -150,7 +150,7 @@ impl Tests {
 }
 
 impl Literal {
-    fn of(value: Value, at: &str) -> Result<Self, String> {
+    pub(crate) fn of(value: Value, at: &str) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(Self::Text(text)),
             Value::Number(number) => Ok(Self::Number(number.to_string())),
@@ -160,7 +160,7 @@ impl Literal {
     }
 
     /// How a place compares to this; `None` if they are not of one kind.
-    fn compare(&self, leaf: Leaf<'_>) -> Option<Ordering> {
+    pub(crate) fn compare(&self, leaf: Leaf<'_>) -> Option<Ordering> {
         match (self, leaf.shape()) {
             (Self::Text(text), Shape::Text) => Some(leaf.text()?.as_ref().cmp(text)),
             (Self::Number(number), Shape::Number) => compare_numbers(leaf.0, number),

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 /// A value ready for its cell.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value<'t> {
+#[allow(missing_docs, reason = "each is what its name says")]
+pub enum Value<'t> {
     Text(Cow<'t, str>),
     Int(i64),
     Float(f64),
@@ -21,7 +22,10 @@ pub(crate) enum Value<'t> {
 
 /// The JSON of one place.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Leaf<'t>(pub &'t str);
+pub struct Leaf<'t>(
+    /// Its text.
+    pub &'t str,
+);
 
 /// What kind of JSON a place holds, by its first character: the text is known to be JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl Shape {
 }
 
 impl<'t> Leaf<'t> {
-    pub fn shape(self) -> Shape {
+    pub(crate) fn shape(self) -> Shape {
         match self.0.as_bytes().first() {
             Some(b'"') => Shape::Text,
             Some(b'{') => Shape::Object,
@@ -78,7 +82,7 @@ impl<'t> Leaf<'t> {
     }
 
     /// The value for a column of this type. With `parse`, a text that holds the value will do.
-    pub fn value(self, kind: ColumnType, parse: bool) -> Result<Value<'t>, Failure> {
+    pub(crate) fn value(self, kind: ColumnType, parse: bool) -> Result<Value<'t>, Failure> {
         match kind {
             ColumnType::Text => self.of_text("a text").map(Value::Text),
             ColumnType::Json => Ok(Value::Json(Cow::Borrowed(self.0))),

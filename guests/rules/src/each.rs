@@ -1,0 +1,141 @@
+//! Arrays whose items rules go through: which items, and the entry elsewhere that belongs to each.
+
+use crate::config::{self, Missing};
+use crate::leaf::{Leaf, Shape};
+use crate::place::{Facts, Field, Item, Reading};
+use crate::scan::{self, Found, Wanted};
+use gristmill_sdk::{Failure, Faults};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// An array, and what is wanted of its items.
+#[derive(Debug)]
+pub(crate) struct Array {
+    /// As the configuration has it: rules with the same words go through the same items.
+    pub config: config::Each,
+    pub of: Field,
+    pub wanted: Wanted,
+    pub find: Option<Find>,
+    /// Of several items with the same value here only the first counts.
+    pub distinct: Option<Field>,
+}
+
+/// The entry of another array that belongs to an item.
+#[derive(Debug)]
+pub(crate) struct Find {
+    /// What pointers into the entry begin with.
+    pub name: String,
+    pub array: Field,
+    pub wanted: Wanted,
+    /// Where an entry has what the item's `equals` has.
+    pub by: usize,
+    pub equals: Field,
+    pub missing: Missing,
+}
+
+/// The items of an array in one record.
+#[derive(Debug)]
+pub enum Items<'t> {
+    /// There is no array, or `null`.
+    Absent,
+    /// Something else is there.
+    NoArray(Failure),
+    /// There are these.
+    Some(Vec<Item<'t>>),
+}
+
+impl Array {
+    pub fn read<'t>(&self, reading: &Reading<'t>) -> Items<'t> {
+        let elements = match leaf(reading, &self.of) {
+            None => return Items::Absent,
+            Some(leaf) => (leaf.shape() == Shape::Array).then(|| scan::elements(leaf.0)).flatten(),
+        };
+        let Some(elements) = elements else {
+            let failure = Failure::reject("wrong-type", "an array is needed here");
+            return Items::NoArray(self.of.fault(None, failure));
+        };
+        let place = self.of.pointer(None).unwrap_or_default();
+        let entries = self.find.as_ref().map(|find| find.entries(reading));
+        let mut seen: HashSet<Cow<'t, str>> = HashSet::new();
+        let mut items = Vec::with_capacity(elements.len());
+        for (index, element) in elements.into_iter().enumerate() {
+            // The element is a part of a text that was read without an error.
+            let Ok(found) = self.wanted.find(element) else { continue };
+            let mut item = Item { index, array: place.clone(), found, entry: None, fault: None };
+            let same = self.distinct.as_ref().and_then(|field| scalar(reading, &item, field));
+            if same.is_some_and(|value| !seen.insert(value)) {
+                continue;
+            }
+            if let (Some(find), Some(entries)) = (&self.find, &entries) {
+                find.choose(reading, &mut item, entries);
+            }
+            items.push(item);
+        }
+        Items::Some(items)
+    }
+}
+
+impl Find {
+    /// The entries with their values, read once for all items.
+    fn entries<'t>(&self, reading: &Reading<'t>) -> Vec<(Cow<'t, str>, Found<'t>)> {
+        let elements = leaf(reading, &self.array).and_then(|leaf| scan::elements(leaf.0)).unwrap_or_default();
+        let entry = |element: &'t str| {
+            let found = self.wanted.find(element).ok()?;
+            let value = found.get(self.by).copied().flatten().map(Leaf)?.scalar().ok()?;
+            Some((value, found))
+        };
+        elements.into_iter().filter_map(entry).collect()
+    }
+
+    fn choose<'t>(&self, reading: &Reading<'t>, item: &mut Item<'t>, entries: &[(Cow<'t, str>, Found<'t>)]) {
+        let value = scalar(reading, item, &self.equals);
+        let entry = value.as_ref().and_then(|value| entries.iter().find(|(known, _)| known == value));
+        item.entry = entry.map(|(_, found)| found.clone());
+        if item.entry.is_none() {
+            let reason = || format!("there is no `{}` for it", self.name);
+            item.fault = self.missing.failure(reason).map(|failure| self.equals.fault(Some(item), failure));
+        }
+    }
+}
+
+fn leaf<'t>(reading: &Reading<'t>, field: &Field) -> Option<Leaf<'t>> {
+    reading.some(field, None)
+}
+
+fn scalar<'t>(reading: &Reading<'t>, item: &Item<'t>, field: &Field) -> Option<Cow<'t, str>> {
+    reading.some(field, Some(item))?.scalar().ok()
+}
+
+/// What all that goes through an array does with its items.
+pub(crate) fn walk(
+    facts: &Facts<'_>,
+    array: usize,
+    faults: &mut Faults,
+    mut visit: impl FnMut(&Facts<'_>, &mut Faults),
+) -> Walked {
+    let items = match facts.reading.items(array) {
+        Items::Absent => return Walked::Absent,
+        Items::NoArray(failure) => {
+            faults.add(failure.clone());
+            return Walked::Done;
+        }
+        Items::Some(items) => items,
+    };
+    for (nth, item) in items.iter().enumerate() {
+        if faults.is_full() {
+            break;
+        }
+        match &item.fault {
+            Some(failure) => faults.add(failure.clone()),
+            None => visit(&Facts { item: Some((nth, item)), ..*facts }, faults),
+        }
+    }
+    Walked::Done
+}
+
+/// Whether there was an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Walked {
+    Done,
+    Absent,
+}
