@@ -198,7 +198,10 @@ fn mode_because(table: &Table) -> &'static str {
         Mode::FirstWins => "a row per key, and later ones change nothing",
         Mode::LastWins => "a row per key, the last one's",
         Mode::NewestWins { .. } => "a row per key, whatever order rows come in",
-        Mode::Sum { .. } => "each record is added once",
+        Mode::Sum { counted: None, .. } => "each record is added once",
+        Mode::Sum { counted: Some(_), .. } => {
+            "each event is added once to each key, in whichever record it comes"
+        }
         Mode::Satellite { .. } => "a row where the hashdiff changes",
         Mode::Once { .. } => "a key decides about its record: a second one causes nothing",
     }
@@ -219,7 +222,7 @@ fn mode_limits(spec: &Spec, table: &Table) -> Vec<String> {
             let name = column_name(table, *by);
             order(&mut limits, &format!("which of two rows with an equal {name} stays"));
         }
-        Mode::Sum { columns } => {
+        Mode::Sum { columns, .. } => {
             let others = (0..table.columns.len())
                 .any(|place| !columns.contains(&place) && !table.key.contains(&place));
             if others {

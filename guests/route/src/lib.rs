@@ -16,7 +16,24 @@ impl Transform for Route {
     type Config = config::Config;
 
     fn config_schema() -> Option<&'static str> {
-        Some(include_str!("../config.schema.json"))
+        Some(concat!(
+            r##"{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "title": "Configuration of route",
+  "type": "object",
+  "required": ["rule"],
+  "additionalProperties": false,
+  "properties": {
+    "rule": {
+      "description": "Followed one after the other, for every record.",
+      "type": "array",
+      "items": { "$ref": "#/$defs/rule" }
+    }
+  },
+  "$defs": "##,
+            include_str!("../../rules/defs.json"),
+            "}"
+        ))
     }
 
     fn configure(config: config::Config, plan: &mut Plan) -> Result<Self, String> {

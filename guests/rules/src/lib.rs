@@ -26,6 +26,7 @@ pub use made::Made;
 pub use place::{Facts, Field, Places, Reading};
 pub use rows::{CellRule, Refused, RowRule, declare, put};
 pub use rule::Rules;
+pub use template::Template;
 
 use gristmill_sdk::Failure;
 use std::borrow::Cow;

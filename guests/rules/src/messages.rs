@@ -100,7 +100,7 @@ impl ValueRule {
         let own = match self {
             Self::Same => return Some(Filled::Same),
             Self::Document(field) => faults.keep(facts.needed(field)).map(|leaf| Cow::Borrowed(leaf.0)),
-            Self::Text(template) => template.fill(facts, Escape::Nothing, faults),
+            Self::Text(template) => template.fill(facts, faults),
             Self::Json(rule) => {
                 let mut json = String::new();
                 rule.write(facts, &mut json, faults).then_some(Cow::Owned(json))
@@ -144,7 +144,7 @@ impl MailRule {
         let to: Vec<_> = self.to.iter().map(|one| address(one, facts, faults)).collect();
         let subject = self.subject.fill_owned(facts, faults);
         let text = self.text.fill_owned(facts, faults);
-        let html = self.html.as_ref().map(|html| html.fill(facts, Escape::Html, faults));
+        let html = self.html.as_ref().map(|html| html.fill_escaped(facts, Escape::Html, faults));
         let to: Option<Vec<_>> = to.into_iter().collect();
         let (Some(to), Some(subject), Some(text), true) = (to, subject, text, html != Some(None)) else {
             return;

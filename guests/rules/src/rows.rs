@@ -5,7 +5,7 @@ use crate::config::{self, RecordPart};
 use crate::kinds::ColumnType;
 use crate::leaf::{Leaf, Value};
 use crate::place::{Facts, Places};
-use crate::template::{Escape, Template};
+use crate::template::Template;
 use gristmill_sdk::{Column, Failure, Faults, Kind, Out, Place, Plan, Table, Timestamp};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -97,7 +97,7 @@ impl CellRule {
     pub fn value<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Result<Option<Value<'t>>, Refused> {
         match &self.source {
             Source::Constant(value) => Ok(Some(value.clone())),
-            Source::Template(template) => match template.fill(facts, Escape::Nothing, faults) {
+            Source::Template(template) => match template.fill(facts, faults) {
                 Some(text) => Ok(Some(Value::Text(text))),
                 None => Err(Refused),
             },

@@ -14,7 +14,7 @@ enum Part {
 
 /// A text that is filled in from a record.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     parts: Vec<Part>,
 }
 
@@ -65,15 +65,20 @@ impl Template {
     }
 
     /// The text for a record; `None`, and its faults are added, if a place is not there.
-    pub fn fill<'t>(
+    pub fn fill<'t>(&'t self, facts: &Facts<'t>, faults: &mut Faults) -> Option<Cow<'t, str>> {
+        if let [part] = self.parts.as_slice() {
+            return faults.keep(part.text(facts));
+        }
+        self.fill_escaped(facts, Escape::Nothing, faults)
+    }
+
+    /// The same, with what comes from the record escaped.
+    pub(crate) fn fill_escaped<'t>(
         &'t self,
         facts: &Facts<'t>,
         escape: Escape,
         faults: &mut Faults,
     ) -> Option<Cow<'t, str>> {
-        if let ([part], Escape::Nothing) = (self.parts.as_slice(), escape) {
-            return faults.keep(part.text(facts));
-        }
         let mut filled = String::new();
         let mut whole = true;
         for part in &self.parts {
@@ -88,11 +93,11 @@ impl Template {
 
     /// The text for a record, as it is.
     pub fn fill_owned(&self, facts: &Facts<'_>, faults: &mut Faults) -> Option<String> {
-        self.fill(facts, Escape::Nothing, faults).map(Cow::into_owned)
+        self.fill(facts, faults).map(Cow::into_owned)
     }
 
     /// Where in the record the text comes from, if it comes from one place.
-    pub fn pointer(&self, facts: &Facts<'_>) -> Option<String> {
+    pub(crate) fn pointer(&self, facts: &Facts<'_>) -> Option<String> {
         match self.parts.as_slice() {
             [Part::Field(field)] => facts.pointer(field),
             _ => None,

@@ -188,8 +188,8 @@ impl Registry {
         let of_files = self.sites.all().into_iter().filter(|site| site.revision == 0);
         let others = of_catalog.chain(of_files.map(|site| site.spec().clone()));
         for other in others.filter(|other| other.name != spec.name) {
-            let table =
-                spec.tables.iter().find(|table| other.tables.iter().any(|taken| taken.name == table.name));
+            let taken: Vec<&str> = other.all_tables().map(|table| table.name.as_str()).collect();
+            let table = spec.all_tables().find(|table| taken.contains(&table.name.as_str()));
             if let Some(table) = table {
                 let message = format!(
                     "the table `{}` is one of the pipeline `{}`: a table belongs to one pipeline",

@@ -8,12 +8,13 @@ mod beside;
 mod error;
 mod raw;
 mod table;
+mod tables;
 mod validate;
 
 pub(crate) use error::suggestion;
 pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start, Swap};
-pub use table::{Column, ColumnType, Mode, Table};
+pub use table::{Column, ColumnType, Counted, Mode, Table};
 
 use beside::Beside;
 use sha2::{Digest, Sha256};
@@ -208,6 +209,11 @@ impl Spec {
     /// Whether this pipeline publishes messages of any kind, so that its batches end in transactions of the log.
     pub fn publishes(&self) -> bool {
         !self.outputs.is_empty() || self.dead_letter_topic.is_some()
+    }
+
+    /// All tables in the database that are this pipeline's: those that rows go to, and the ledgers of what they count.
+    pub fn all_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().flat_map(Table::with_ledger)
     }
 
     /// The names that no computed topic may take: topics that this pipeline names outright.

@@ -180,6 +180,9 @@ pub(super) struct RawTable {
     /// `sum`: the columns that add up.
     #[serde(default)]
     pub sum: Vec<String>,
+    /// `sum`: columns that say which event a row counts; each event counts once for each key.
+    #[serde(default)]
+    pub counted_by: Vec<RawColumn>,
     /// `satellite`: the hashdiff.
     pub hashdiff: Option<String>,
     /// `satellite`: the load date.

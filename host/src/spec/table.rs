@@ -79,6 +79,8 @@ pub enum Mode {
     Sum {
         /// The places of the columns that add up.
         columns: Vec<usize>,
+        /// What makes a row count once, if anything does.
+        counted: Option<Box<Counted>>,
     },
     /// A row is added only where its hashdiff differs from that of the row before it by load date. The key's
     /// columns are the parent's; the table's primary key is the parent's key and the load date.
@@ -94,6 +96,38 @@ pub enum Mode {
         /// The places of the columns that make the content, the key's aside.
         content: Vec<usize>,
     },
+}
+
+/// What the rows of a `sum` table tell besides its columns, so that each event counts once for each key: however often it
+/// comes, in which record, and from which version of a module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// Which event a row counts. Rows give these columns too; the table does not have them.
+    pub by: Vec<Column>,
+    /// Where the host keeps what has been counted: the key's columns and these, all of them its key.
+    pub ledger: Table,
+    /// The places of the ledger's columns in a row.
+    pub places: Vec<usize>,
+}
+
+impl Counted {
+    /// What is behind the table's name in its ledger's.
+    pub const SUFFIX: &'static str = "_counted";
+
+    /// The ledger of a table with this name, these columns and this key.
+    pub fn new(table: &str, columns: &[Column], key: &[usize], by: Vec<Column>, create: bool) -> Self {
+        let of_key = key.iter().filter_map(|place| columns.get(*place));
+        let of_ledger: Vec<Column> = of_key.chain(&by).cloned().collect();
+        let places = key.iter().copied().chain(columns.len()..columns.len() + by.len()).collect();
+        let ledger = Table {
+            name: format!("{table}{}", Self::SUFFIX),
+            key: (0..of_ledger.len()).collect(),
+            columns: of_ledger,
+            mode: Mode::FirstWins,
+            create,
+        };
+        Counted { by, ledger, places }
+    }
 }
 
 impl Mode {
@@ -115,6 +149,24 @@ impl Table {
     /// The place of a column.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// What rows give: the table's columns, and for a `sum` that counts each event once what says which event it is.
+    pub fn given(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(self.counted().into_iter().flat_map(|counted| &counted.by))
+    }
+
+    /// What makes a row of a `sum` count once, if anything does.
+    pub fn counted(&self) -> Option<&Counted> {
+        match &self.mode {
+            Mode::Sum { counted, .. } => counted.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// This table and, if it has one, the ledger of what it has counted.
+    pub fn with_ledger(&self) -> impl Iterator<Item = &Table> {
+        std::iter::once(self).chain(self.counted().map(|counted| &counted.ledger))
     }
 
     /// The places of the columns that must be unique together in the database: the key, and for a satellite the

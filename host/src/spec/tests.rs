@@ -80,6 +80,12 @@ fn every_error_names_line_and_key() {
         "cannot be read",
     );
     refused("mode = \"first-wins\"", "mode = \"sum\"", "pipeline.toml:8:1: ", "needs `sum");
+    refused(
+        "mode = \"first-wins\"",
+        "mode = \"first-wins\"\ncounted_by = [{ name = \"e\", type = \"bigint\" }]",
+        "pipeline.toml:11:14: ",
+        "goes with mode = \"sum\" only",
+    );
 }
 
 #[test]

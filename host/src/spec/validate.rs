@@ -2,20 +2,14 @@
 
 use super::beside::Beside;
 use super::error::{Error, Issue, suggestion};
-use super::raw::{RawColumn, RawLookup, RawOutput, RawRoute, RawSpec, RawStage, RawTable};
+use super::raw::{RawLookup, RawOutput, RawRoute, RawSpec, RawStage};
 use super::{
-    Column, ColumnType, FORMAT_VERSION, Lookup, LookupSource, Mail, Mode, NEXT, Output, Route, Spec, Stage,
-    Table, TopicPattern,
+    FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Route, Spec, Stage, Table, TopicPattern,
 };
 use crate::topic_name::{LENGTH_MAX, is_legal};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
-
-const MODES: [&str; 7] = ["append", "first-wins", "last-wins", "newest-wins", "sum", "satellite", "once"];
-
-/// Columns of the host's own in paths and queries of `GET` routes: no column may be called so.
-const RESERVED_COLUMNS: [&str; 2] = ["limit", "after"];
 
 pub(super) fn validate(name: &str, text: String, beside: &Beside<'_>) -> Result<Spec, Error> {
     let raw: RawSpec = match toml::from_str(&text) {
@@ -48,7 +42,7 @@ fn syntax_error(name: &str, text: String, error: &toml::de::Error) -> Error {
     Error { name: name.to_owned(), text, issues: vec![Issue { key: String::new(), message, span }] }
 }
 
-struct Check {
+pub(super) struct Check {
     document: Option<toml_edit::Document<String>>,
     issues: Vec<Issue>,
     /// The files that were read.
@@ -56,7 +50,7 @@ struct Check {
 }
 
 impl Check {
-    fn issue(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn issue(&mut self, key: &str, message: impl Into<String>) {
         let span = self.span(key);
         self.issues.push(Issue { key: key.to_owned(), message: message.into(), span });
     }
@@ -103,6 +97,15 @@ impl Check {
             .collect();
         let tables: Vec<Table> =
             raw.tables.into_iter().enumerate().map(|(index, table)| self.table(index, table)).collect();
+        for (index, ledger) in
+            tables.iter().enumerate().filter_map(|(n, table)| Some((n, &table.counted()?.ledger)))
+        {
+            if tables.iter().any(|table| table.name == ledger.name) {
+                let message =
+                    format!("what has been counted is kept in a table `{}`, and there is one", ledger.name);
+                self.issue(&format!("table[{index}].counted_by"), message);
+            }
+        }
         let outputs =
             raw.outputs.into_iter().enumerate().map(|(index, output)| self.output(index, output)).collect();
         let lookups = raw
@@ -280,176 +283,6 @@ impl Check {
             };
         self.files.insert(file.to_owned(), text);
         Ok(value.to_string())
-    }
-
-    fn table(&mut self, index: usize, raw: RawTable) -> Table {
-        let key = format!("table[{index}]");
-        let legal = |part: &str| {
-            let mut chars = part.chars();
-            chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-                && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && part.len() <= 63
-        };
-        if raw.name.split('.').count() > 2 || !raw.name.split('.').all(legal) {
-            self.issue(
-                &format!("{key}.name"),
-                "a table is `name` or `schema.name`, of letters, digits and `_`",
-            );
-        }
-        if raw.name.split('.').next() == Some("gristmill") || raw.name.starts_with("gristmill_") {
-            self.issue(&format!("{key}.name"), "names that begin with `gristmill` are the host's own");
-        }
-        let columns: Vec<Column> = raw
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(place, column)| {
-                self.column(&format!("{key}.columns[{place}]"), column, &raw.columns, legal)
-            })
-            .collect();
-        if columns.is_empty() {
-            self.issue(&format!("{key}.columns"), "a table needs at least one column");
-        }
-        let places = self.places(&format!("{key}.key"), &raw.key, &columns);
-        for &place in &places {
-            let Some(column) = columns.get(place) else { continue };
-            if !column.ty.can_be_key() {
-                self.issue(
-                    &format!("{key}.key"),
-                    format!("`{}`: a {} cannot be part of a key", column.name, column.ty),
-                );
-            }
-            if column.nullable {
-                self.issue(
-                    &format!("{key}.key"),
-                    format!("`{}` is nullable and cannot be part of a key", column.name),
-                );
-            }
-        }
-        let mode = self.mode(&key, &raw, &columns, &places);
-        Table { name: raw.name, columns, key: places, mode, create: raw.create }
-    }
-
-    fn column(
-        &mut self,
-        key: &str,
-        raw: &RawColumn,
-        all: &[RawColumn],
-        legal: impl Fn(&str) -> bool,
-    ) -> Column {
-        if !legal(&raw.name) {
-            self.issue(&format!("{key}.name"), "a column's name is of letters, digits and `_`, 63 at most");
-        }
-        if RESERVED_COLUMNS.contains(&raw.name.as_str()) {
-            self.issue(&format!("{key}.name"), "`limit` and `after` page through rows and cannot be columns");
-        }
-        if all.iter().filter(|other| other.name.eq_ignore_ascii_case(&raw.name)).count() > 1 {
-            self.issue(&format!("{key}.name"), format!("the column `{}` stands here twice", raw.name));
-        }
-        let ty = ColumnType::parse(&raw.ty).unwrap_or_else(|| {
-            let hint = suggestion(&raw.ty, ColumnType::NAMES);
-            self.issue(&format!("{key}.type"), format!("unknown type `{}`{hint}", raw.ty));
-            ColumnType::Text
-        });
-        Column { name: raw.name.clone(), ty, nullable: raw.nullable }
-    }
-
-    fn place(&mut self, key: &str, name: &str, columns: &[Column]) -> Option<usize> {
-        let place = columns.iter().position(|column| column.name == name);
-        if place.is_none() {
-            let hint = suggestion(name, columns.iter().map(|column| column.name.as_str()));
-            self.issue(key, format!("there is no column `{name}`{hint}"));
-        }
-        place
-    }
-
-    fn places(&mut self, key: &str, names: &[String], columns: &[Column]) -> Vec<usize> {
-        let mut places = Vec::new();
-        for name in names {
-            if let Some(place) = self.place(key, name, columns) {
-                if places.contains(&place) {
-                    self.issue(key, format!("`{name}` stands here twice"));
-                } else {
-                    places.push(place);
-                }
-            }
-        }
-        places
-    }
-
-    fn mode(&mut self, key: &str, raw: &RawTable, columns: &[Column], places: &[usize]) -> Mode {
-        if raw.mode != "append" && raw.key.is_empty() {
-            self.issue(&format!("{key}.key"), format!("the mode `{}` needs a key", raw.mode));
-        }
-        let options = [
-            ("newest_by", raw.newest_by.is_some(), "newest-wins"),
-            ("sum", !raw.sum.is_empty(), "sum"),
-            ("hashdiff", raw.hashdiff.is_some(), "satellite"),
-            ("load", raw.load.is_some(), "satellite"),
-            ("content", raw.content.is_some(), "once"),
-        ];
-        for (option, given, mode) in options {
-            if given && raw.mode != mode {
-                self.issue(&format!("{key}.{option}"), format!("goes with mode = \"{mode}\" only"));
-            }
-        }
-        let named = |check: &mut Self, option: &str, name: &Option<String>| match name {
-            Some(name) => check.place(&format!("{key}.{option}"), name, columns).unwrap_or(0),
-            None => {
-                check.issue(key, format!("the mode `{}` needs `{option} = \"column\"`", raw.mode));
-                0
-            }
-        };
-        match raw.mode.as_str() {
-            "append" => Mode::Append,
-            "first-wins" => Mode::FirstWins,
-            "last-wins" => Mode::LastWins,
-            "newest-wins" => Mode::NewestWins { by: named(self, "newest_by", &raw.newest_by) },
-            "satellite" => {
-                let mode = Mode::Satellite {
-                    hashdiff: named(self, "hashdiff", &raw.hashdiff),
-                    load: named(self, "load", &raw.load),
-                };
-                if let Mode::Satellite { load, .. } = mode {
-                    use ColumnType::{Bigint, Date, Integer, Timestamp, Timestamptz};
-                    let ordered = |ty| matches!(ty, Timestamptz | Timestamp | Date | Bigint | Integer);
-                    if columns.get(load).is_some_and(|column| !ordered(column.ty) || column.nullable) {
-                        self.issue(
-                            &format!("{key}.load"),
-                            "must be a date, a timestamp or an integer, not nullable",
-                        );
-                    }
-                }
-                mode
-            }
-            "sum" => {
-                let sum = self.places(&format!("{key}.sum"), &raw.sum, columns);
-                if raw.sum.is_empty() {
-                    self.issue(key, "the mode `sum` needs `sum = [\"column\"]`");
-                }
-                for &place in &sum {
-                    let Some(column) = columns.get(place) else { continue };
-                    if !column.ty.can_be_summed() || column.nullable || places.contains(&place) {
-                        let message =
-                            format!("`{}` must be a number, not nullable, not in the key", column.name);
-                        self.issue(&format!("{key}.sum"), message);
-                    }
-                }
-                Mode::Sum { columns: sum }
-            }
-            "once" => {
-                let content = match &raw.content {
-                    Some(names) => self.places(&format!("{key}.content"), names, columns),
-                    None => (0..columns.len()).collect(),
-                };
-                Mode::Once { content: content.into_iter().filter(|place| !places.contains(place)).collect() }
-            }
-            unknown => {
-                let hint = suggestion(unknown, MODES);
-                self.issue(&format!("{key}.mode"), format!("unknown mode `{unknown}`{hint}"));
-                Mode::Append
-            }
-        }
     }
 
     fn output(&mut self, index: usize, raw: RawOutput) -> Output {

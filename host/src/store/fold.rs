@@ -104,7 +104,7 @@ pub fn fold<'a>(rows: &Rows<'a>) -> Result<Rows<'a>, Refusal> {
             Ok(rows.subset(runs.iter().filter_map(|run| run.first().copied())))
         }
         Mode::NewestWins { by } => Ok(rows.subset(runs.iter().filter_map(|run| newest(rows, *by, run)))),
-        Mode::Sum { columns } => sum(rows, columns, &runs),
+        Mode::Sum { columns, .. } => sum(rows, columns, &runs),
         Mode::LastWins | Mode::Append | Mode::Satellite { .. } => {
             Ok(rows.subset(runs.iter().filter_map(|run| run.last().copied())))
         }
@@ -283,7 +283,7 @@ mod tests {
         check(Mode::FirstWins, ["Int(9)", "Int(2)"]);
         check(Mode::LastWins, ["Int(9)", "Int(3)"]);
         check(Mode::NewestWins { by: 1 }, ["Int(9)", "Int(3)"]);
-        check(Mode::Sum { columns: vec![1] }, ["Int(9)", "Int(8)"]);
+        check(Mode::Sum { columns: vec![1], counted: None }, ["Int(9)", "Int(8)"]);
     }
 
     #[test]
@@ -298,14 +298,14 @@ mod tests {
 
     #[test]
     fn sums_are_of_the_values_as_they_stand_in_the_column() {
-        let sum = table(ColumnType::Numeric(Some((5, 2))), Mode::Sum { columns: vec![1] });
+        let sum = table(ColumnType::Numeric(Some((5, 2))), Mode::Sum { columns: vec![1], counted: None });
         let halves = piece(&["a"; 3], decimals(&["0.005", "0.005", "1"]));
         assert_eq!(folded(&sum, &halves).unwrap(), [r#"Decimal("1.02")"#]);
     }
 
     #[test]
     fn sums_are_exact_and_refuse_to_overflow() {
-        let sum = || Mode::Sum { columns: vec![1] };
+        let sum = || Mode::Sum { columns: vec![1], counted: None };
         let tenths = piece(&["a"; 3], decimals(&["0.1", "0.2", "100000000000000000000000"]));
         assert_eq!(
             folded(&table(ColumnType::Numeric(None), sum()), &tenths).unwrap(),

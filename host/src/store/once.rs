@@ -70,7 +70,7 @@ pub async fn decide(sql: &mut dyn Sql, rows: &Rows<'_>, content: &[usize]) -> Re
 }
 
 /// Inserts the rows whose keys are free; answers the places of the others.
-async fn claim(sql: &mut dyn Sql, rows: &Rows<'_>) -> Result<Vec<usize>, Fault> {
+pub async fn claim(sql: &mut dyn Sql, rows: &Rows<'_>) -> Result<Vec<usize>, Fault> {
     let table = rows.table;
     let all: Vec<usize> = (0..table.columns.len()).collect();
     if sql.dialect() == Dialect::Postgres {

@@ -58,6 +58,21 @@ impl<'a> Rows<'a> {
         self
     }
 
+    /// The rows' pieces with these columns only, in this order.
+    pub fn projected(&self, columns: &[usize]) -> Vec<TableRows> {
+        let project = |piece: &&TableRows| TableRows {
+            table: piece.table,
+            records: piece.records.clone(),
+            columns: columns.iter().map(|column| piece.columns.get(*column).cloned().flatten()).collect(),
+        };
+        self.pieces.iter().map(project).collect()
+    }
+
+    /// The same rows as rows of another table, out of pieces that [`Self::projected`] has made.
+    pub fn seen_as<'b>(&self, table: &'b Table, pieces: &'b [TableRows]) -> Rows<'b> {
+        Rows { table, pieces: pieces.iter().collect(), picks: self.picks.clone(), computed: Vec::new() }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.picks.len()

@@ -51,7 +51,7 @@ fn on_conflict(dialect: Dialect, table: &Table) -> String {
     let key = list(unique.iter().copied(), ", ", |place| column_name(table, place));
     let others: Vec<usize> = (0..table.columns.len()).filter(|place| !unique.contains(place)).collect();
     let set = |place: usize| match &table.mode {
-        Mode::Sum { columns } if columns.contains(&place) => {
+        Mode::Sum { columns, .. } if columns.contains(&place) => {
             let name = column_name(table, place);
             format!("{name} = t.{name} + excluded.{name}")
         }

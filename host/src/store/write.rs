@@ -10,7 +10,7 @@ use super::satellite::{self, Incoming};
 use super::sql::{Arg, Dialect, Tx, Value};
 use super::{Work, fold, statements, value};
 use crate::effect::{Failure, TableRows};
-use crate::spec::{Column, ColumnType, Mode, Spec, Table};
+use crate::spec::{Column, ColumnType, Counted, Mode, Spec, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was decided about the records of a batch.
@@ -72,7 +72,7 @@ impl From<Fault> for Stop {
 pub fn vet(spec: &Spec, work: &Work, outcome: &mut Outcome) {
     for piece in &work.effects.rows {
         let Some(table) = spec.tables.get(piece.table) else { continue };
-        for (place, column) in table.columns.iter().enumerate() {
+        for (place, column) in table.given().enumerate() {
             vet_column(table, column, place, piece, outcome);
         }
     }
@@ -177,12 +177,29 @@ async fn group(
         if matches!(table.mode, Mode::Once { .. }) {
             continue;
         }
-        let rows = Rows::select(table, place, work, |record| member(record) && outcome.keeps(record));
+        let mut rows = Rows::select(table, place, work, |record| member(record) && outcome.keeps(record));
+        if let Some(counted) = table.counted().filter(|_| !rows.is_empty()) {
+            rows = uncounted(tx, &rows, counted).await?;
+        }
         if !rows.is_empty() {
             insert(tx, &rows).await?;
         }
     }
     Ok(())
+}
+
+/// The rows whose events have not been counted yet for their keys; from now on they have.
+async fn uncounted<'a>(tx: &mut dyn Tx, rows: &Rows<'a>, counted: &Counted) -> Result<Rows<'a>, Fault> {
+    let pieces = rows.projected(&counted.places);
+    let events = rows.seen_as(&counted.ledger, &pieces);
+    let runs = fold::runs(&events, &counted.ledger.key);
+    let heads: Vec<usize> = runs.iter().filter_map(|run| run.first().copied()).collect();
+    let known: BTreeSet<usize> =
+        once::claim(tx_sql(tx), &events.subset(heads.iter().copied())).await?.into_iter().collect();
+    let new = heads.iter().enumerate().filter(|(n, _)| !known.contains(n)).map(|(_, place)| *place);
+    // In the order of their records again: the last row's other columns stay.
+    let new: BTreeSet<usize> = new.collect();
+    Ok(rows.subset(new))
 }
 
 fn tx_sql(tx: &mut dyn Tx) -> &mut dyn super::sql::Sql {
@@ -195,7 +212,7 @@ async fn insert(tx: &mut dyn Tx, rows: &Rows<'_>) -> Result<(), Fault> {
     match &rows.table.mode {
         Mode::Append => append(tx, rows).await,
         Mode::Satellite { hashdiff, load } => satellite_rows(tx, rows, *load, *hashdiff).await,
-        Mode::Sum { columns } if tx.dialect() == Dialect::Sqlite => {
+        Mode::Sum { columns, .. } if tx.dialect() == Dialect::Sqlite => {
             let folded = fold::fold(rows).map_err(refused)?;
             let summed = sum_onto_stored(tx, folded, columns).await?;
             let replace = Table { mode: Mode::LastWins, ..rows.table.clone() };

@@ -181,11 +181,12 @@ fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) 
     let table = spec.tables.get(place)?;
     let mut columns = HashMap::new();
     for column in &planned.columns {
-        let Some(index) = table.column(&column.name) else {
+        let Some((index, given)) = table.given().enumerate().find(|(_, given)| given.name == column.name)
+        else {
             faults.push(format!("table `{}` has no column `{}`", table.name, column.name));
             continue;
         };
-        let ty = table.columns.get(index)?.ty;
+        let ty = given.ty;
         match Kind::fitting(column.kind, ty) {
             Some(kind) => {
                 columns.insert(column.name.clone(), (index, kind));
@@ -198,7 +199,7 @@ fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) 
             )),
         }
     }
-    for column in table.columns.iter().filter(|column| !column.nullable) {
+    for column in table.given().filter(|column| !column.nullable) {
         if !columns.contains_key(&column.name) {
             faults.push(format!(
                 "it gives no `{}` for table `{}`, which must not be NULL",
@@ -206,7 +207,7 @@ fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) 
             ));
         }
     }
-    Some(TablePlan { table: place, columns, width: table.columns.len() })
+    Some(TablePlan { table: place, columns, width: table.given().count() })
 }
 
 /// The plan of a guest that is in no pipeline: whatever it announces is there. The error says what contradicts

@@ -11,6 +11,8 @@ super::on_both!(
     newest_wins_by_a_decimal,
     sums_add_up,
     sums_refuse_to_overflow,
+    events_count_once,
+    events_count_once_across_lanes,
     satellites_keep_changes,
     satellites_take_late_rows,
     once_decides,
@@ -109,6 +111,47 @@ async fn sums_refuse_to_overflow(world: World) {
     assert_eq!(done.dead_letters, [("sqlstate-22003".to_owned(), 1)]);
     assert_eq!(lane.column("t", "n").await, "[30001,1]");
     assert_eq!(lane.column("t", "note").await, r#"["one","b"]"#);
+}
+
+fn counted() -> std::sync::Arc<gristmill::spec::Spec> {
+    spec(
+        "[[table]]\nname = \"cdm.t\"\nmode = \"sum\"\nkey = [\"k\"]\nsum = [\"n\"]\n\
+         counted_by = [{ name = \"event\", type = \"bigint\" }]\ncolumns = [\
+         { name = \"k\", type = \"text\" }, { name = \"n\", type = \"smallint\" }, { name = \"note\", type = \"text\" }]",
+    )
+}
+
+fn event(key: &str, n: i64, note: &str, event: i64) -> [V; 4] {
+    [key.into(), n.into(), note.into(), event.into()]
+}
+
+async fn events_count_once(world: World) {
+    let mut lane = world.lane(&counted()).await;
+    let first =
+        [event("a", 1, "x", 1), event("b", 1, "b", 1), event("a", 9, "again", 1), event("a", 2, "y", 2)];
+    lane.write("cdm.t", &first.each_ref().map(|row| &row[..])).await;
+    assert_eq!(lane.column("cdm.t", "n").await, "[3,1]");
+    assert_eq!(lane.column("cdm.t", "note").await, r#"["y","b"]"#, "what does not count changes nothing");
+    // All of it once more, as after a reset of the log, and something new.
+    lane.write("cdm.t", &[&first[3], &first[0], &event("a", 10, "z", 3), &first[1], &event("c", 1, "c", 1)])
+        .await;
+    assert_eq!(lane.column("cdm.t", "n").await, "[13,1,1]");
+    // What is refused has not been counted.
+    let done = lane.write("cdm.t", &[&event("a", 32_767, "too much", 4), &event("a", 1, "w", 5)]).await;
+    assert_eq!(done.dead_letters, [("sqlstate-22003".to_owned(), 1)]);
+    lane.write("cdm.t", &[&event("a", 1, "v", 4), &event("a", 1, "u", 5)]).await;
+    assert_eq!(lane.column("cdm.t", "n").await, "[15,1,1]");
+    let rows = lane.rows("cdm.t").await;
+    assert_eq!(rows[0], json!({"k": "a", "n": 15, "note": "v"}), "the event is not a column");
+}
+
+async fn events_count_once_across_lanes(world: World) {
+    let spec = counted();
+    let mut lanes = [world.lane_of(&spec, 0).await, world.lane_of(&spec, 1).await];
+    for lane in &mut lanes {
+        lane.write("cdm.t", &[&event("a", 1, "x", 1), &event("a", 1, "x", 2)]).await;
+    }
+    assert_eq!(lanes[0].column("cdm.t", "n").await, "[2]");
 }
 
 async fn satellite(world: &World) -> Lane {

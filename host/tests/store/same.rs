@@ -11,12 +11,16 @@ use std::sync::{Arc, Mutex};
 /// `GRISTMILL_TEST_CASES` says how many instead, for a longer search.
 const CASES: usize = 20;
 
-const MODES: [(&str, &str); 7] = [
+const MODES: [(&str, &str); 8] = [
     ("appended", "\"append\""),
     ("first", "\"first-wins\"\nkey = [\"k\"]"),
     ("last", "\"last-wins\"\nkey = [\"k\"]"),
     ("newest", "\"newest-wins\"\nkey = [\"k\"]\nnewest_by = \"m\""),
     ("sums", "\"sum\"\nkey = [\"k\"]\nsum = [\"n\", \"m\"]"),
+    (
+        "counts",
+        "\"sum\"\nkey = [\"k\"]\nsum = [\"n\", \"m\"]\ncounted_by = [{ name = \"e\", type = \"varchar(3)\" }]",
+    ),
     ("states", "\"satellite\"\nkey = [\"k\"]\nhashdiff = \"v\"\nload = \"at\""),
     ("onces", "\"once\"\nkey = [\"k\"]\ncontent = [\"v\", \"m\"]"),
 ];
@@ -33,7 +37,7 @@ fn all_modes() -> Arc<Spec> {
 }
 
 /// A row for each table, or for none: few keys, so that they meet.
-type Row = (usize, [V; 5]);
+type Row = (usize, [V; 6]);
 type Case = Vec<Vec<Vec<Row>>>;
 
 fn row() -> impl Strategy<Value = Row> {
@@ -45,8 +49,10 @@ fn row() -> impl Strategy<Value = Row> {
         prop::sample::select(vec![1, 2, -7, 20_000, 40_000]).prop_map(V::I),
         text(vec!["1", "1.0", "-0.005", "400", "400.004", "999.994", "999.995"]),
         (0_i64..4).prop_map(V::I),
+        // Only where events are counted.
+        text(vec!["1", "2", "3", "long", "e\0"]),
     )
-        .prop_map(|(table, k, v, n, m, at)| (table, [k, v, n, m, at]))
+        .prop_map(|(table, k, v, n, m, at, e)| (table, [k, v, n, m, at, e]))
 }
 
 /// Batches of records of rows.
@@ -60,6 +66,7 @@ async fn run(world: World, spec: Arc<Spec>, cases: Arc<Vec<Case>>, seen: Arc<Mut
         for (name, _) in MODES {
             world.sql(&format!("DROP TABLE IF EXISTS {name}")).await;
         }
+        world.sql("DROP TABLE IF EXISTS counts_counted").await;
         let mut lane = world.lane(&spec).await;
         let mut story = Vec::new();
         for batch in case {

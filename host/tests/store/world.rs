@@ -200,7 +200,7 @@ pub fn spec(tables: &str) -> Arc<Spec> {
 /// Rows of a table, each with its record. Numbers for numeric, dates (days) and times (microseconds) go by the column.
 pub fn piece(spec: &Spec, table: &str, rows: &[(u32, &[V])]) -> TableRows {
     let place = spec.tables.iter().position(|found| found.name == table).unwrap();
-    let columns = spec.tables[place].columns.iter().enumerate();
+    let columns = spec.tables[place].given().enumerate();
     let columns =
         columns.map(|(n, column)| Some(data(column.ty, rows.iter().map(|row| row.1.get(n).unwrap()))));
     TableRows { table: place, records: rows.iter().map(|row| row.0).collect(), columns: columns.collect() }

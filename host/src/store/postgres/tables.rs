@@ -14,7 +14,7 @@ use crate::store::tables::SEQUENCE;
 pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
     let lock = "SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('gristmill prepare tables', 0))";
     tx.fetch(lock, &[]).await.map_err(Fault::into_error)?;
-    for table in &spec.tables {
+    for table in spec.all_tables() {
         verify_hashdiff(table)?;
         not_our_own(tx, table).await?;
         match shape::read(tx, table).await? {

@@ -11,7 +11,7 @@ use crate::store::tables::SEQUENCE;
 
 /// Makes, extends or verifies all tables of a spec.
 pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
-    for table in &spec.tables {
+    for table in spec.all_tables() {
         verify_hashdiff(table)?;
         let name = table_name(Dialect::Sqlite, table);
         match read(tx, table).await? {

@@ -1,0 +1,92 @@
+//! Looks up what belongs to JSON records, and turns both into rows, messages and mail by rules (README.md). The rules are
+//! those of `route`; what was looked up has a name in them.
+
+mod lookups;
+
+use gristmill_rules::{Facts, Places, Rules, config, declare, once_encoded};
+use gristmill_sdk::{Failure, Faults, Keys, Out, Plan, Record, Transform};
+use lookups::Lookups;
+use serde::Deserialize;
+
+/// The configuration as its author writes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    lookup: Vec<lookups::Config>,
+    rule: Vec<config::Rule>,
+}
+
+/// The transform.
+pub struct Enrich {
+    lookups: Lookups,
+    rules: Rules,
+    places: Places,
+}
+
+impl Transform for Enrich {
+    const ABOUT: &'static str =
+        "Looks up what belongs to JSON records, and turns both into rows, messages and mail by rules.";
+    type Config = Config;
+
+    fn config_schema() -> Option<&'static str> {
+        Some(concat!(
+            r##"{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "title": "Configuration of enrich",
+  "type": "object",
+  "required": ["lookup", "rule"],
+  "additionalProperties": false,
+  "properties": {
+    "lookup": {
+      "description": "What is looked up for every record.",
+      "type": "array",
+      "minItems": 1,
+      "items": {
+        "type": "object",
+        "required": ["name", "key"],
+        "additionalProperties": false,
+        "properties": {
+          "name": { "description": "What pointers into the answer begin with.", "type": "string" },
+          "lookup": { "description": "The pipeline's lookup, if it is called otherwise.", "type": "string" },
+          "key": { "$ref": "#/$defs/expression" },
+          "missing": { "default": "park", "$ref": "#/$defs/missing" }
+        }
+      }
+    },
+    "rule": {
+      "description": "Followed one after the other, for every record.",
+      "type": "array",
+      "items": { "$ref": "#/$defs/rule" }
+    }
+  },
+  "$defs": "##,
+            include_str!("../../rules/defs.json"),
+            "}"
+        ))
+    }
+
+    fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
+        let mut places = Places::default();
+        let lookups = Lookups::compile(config.lookup, &mut places, plan)?;
+        let mut rules = Rules::compile(config.rule, &mut places, plan)?;
+        declare(rules.rows(), plan)?;
+        Ok(Self { lookups, rules, places })
+    }
+
+    fn lookups(&self, record: &Record<'_>, keys: &mut Keys<'_>) -> Result<(), Failure> {
+        let text = once_encoded(record.text()?)?;
+        self.lookups.ask(record, &text, keys)
+    }
+
+    fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
+        let text = once_encoded(record.text()?)?;
+        let answers = self.lookups.answers(record, &text)?;
+        let reading = self.places.read(&text, &answers)?;
+        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
+        let mut faults = Faults::default();
+        self.rules.follow(&facts, out, &mut faults);
+        faults.check()
+    }
+}
+
+gristmill_sdk::export!(Enrich, lookups);
