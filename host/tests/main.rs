@@ -16,3 +16,4 @@ mod modules;
 mod sandbox;
 mod store;
 mod tls;
+mod vault;

@@ -185,6 +185,11 @@ impl Recipe {
         }
     }
 
+    /// Whether its digests are texts in their columns.
+    pub fn is_text(&self) -> bool {
+        self.output == Output::Hex
+    }
+
     /// Whether links are made of their hubs' keys, not of the business keys.
     pub fn links_of_keys(&self) -> bool {
         self.name == Name::Uuid3X500
@@ -265,10 +270,9 @@ impl Recipe {
         }
         if self.name == Name::Uuid3X500 {
             // Version 3, and the variant of RFC 4122.
-            if let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes {
-                *version = (*version & 0x0f) | 0x30;
-                *variant = (*variant & 0x3f) | 0x80;
-            }
+            let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+            *version = (*version & 0x0f) | 0x30;
+            *variant = (*variant & 0x3f) | 0x80;
         }
         Digest { bytes, width }
     }
@@ -295,7 +299,7 @@ impl Recipe {
 const WIDTH_MAX: usize = 32;
 
 /// A key or a hashdiff.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest {
     bytes: [u8; WIDTH_MAX],
     width: usize,

@@ -7,7 +7,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+/// A condition, its places resolved.
 #[derive(Debug)]
+#[allow(missing_docs, private_interfaces, reason = "made by `compile` and asked by `holds` only")]
 pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
@@ -16,7 +18,7 @@ pub enum Condition {
 }
 
 #[derive(Debug)]
-pub enum Test {
+pub(crate) enum Test {
     Exists,
     OneOf(Vec<Literal>),
     Prefix(String),
@@ -26,13 +28,14 @@ pub enum Test {
 
 /// A scalar of the configuration.
 #[derive(Debug)]
-pub enum Literal {
+pub(crate) enum Literal {
     Text(String),
     Number(String),
     Boolean(bool),
 }
 
 impl Condition {
+    /// Reads a condition.
     pub fn compile(config: config::Condition, places: &mut Places, at: &str) -> Result<Self, String> {
         let mut all = Vec::new();
         if let Some(conditions) = config.all {
@@ -71,6 +74,7 @@ impl Condition {
         Ok(Self::All(all))
     }
 
+    /// Whether it holds.
     pub fn holds(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::All(conditions) => conditions.iter().all(|condition| condition.holds(facts)),

@@ -5,7 +5,7 @@ use crate::config;
 use crate::each::{self, Walked};
 use crate::place::{Facts, Places};
 use crate::template::Template;
-use gristmill_sdk::{Failure, Faults};
+use gristmill_sdk::Faults;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -150,8 +150,8 @@ fn write_each(
         whole &= rule.write(facts, json, more);
     });
     json.push(']');
-    if walked == Walked::Absent {
-        more.add(Failure::reject("missing-field", "an array is needed here").about("each"));
+    if let Walked::Absent(failure) = walked {
+        more.add(failure);
     }
     match more.check() {
         Ok(()) => whole,

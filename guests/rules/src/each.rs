@@ -2,7 +2,7 @@
 
 use crate::config::{self, Missing};
 use crate::leaf::{Leaf, Shape};
-use crate::place::{Facts, Field, Item, Reading};
+use crate::place::{Facts, Field, Item, Reading, missing};
 use crate::scan::{self, Found, Wanted};
 use gristmill_sdk::{Failure, Faults};
 use std::borrow::Cow;
@@ -35,9 +35,9 @@ pub(crate) struct Find {
 
 /// The items of an array in one record.
 #[derive(Debug)]
-pub enum Items<'t> {
-    /// There is no array, or `null`.
-    Absent,
+pub(crate) enum Items<'t> {
+    /// There is no array, or `null`: a fault for those that go through it.
+    Absent(Failure),
     /// Something else is there.
     NoArray(Failure),
     /// There are these.
@@ -47,7 +47,7 @@ pub enum Items<'t> {
 impl Array {
     pub fn read<'t>(&self, reading: &Reading<'t>) -> Items<'t> {
         let elements = match leaf(reading, &self.of) {
-            None => return Items::Absent,
+            None => return Items::Absent(self.absent(reading.has(&self.of))),
             Some(leaf) => (leaf.shape() == Shape::Array).then(|| scan::elements(leaf.0)).flatten(),
         };
         let Some(elements) = elements else {
@@ -72,6 +72,13 @@ impl Array {
             items.push(item);
         }
         Items::Some(items)
+    }
+}
+
+impl Array {
+    #[cold]
+    fn absent(&self, null: bool) -> Failure {
+        self.of.fault(None, missing(null))
     }
 }
 
@@ -107,14 +114,15 @@ fn scalar<'t>(reading: &Reading<'t>, item: &Item<'t>, field: &Field) -> Option<C
 }
 
 /// What all that goes through an array does with its items.
-pub(crate) fn walk(
-    facts: &Facts<'_>,
+pub(crate) fn walk<'r>(
+    facts: &Facts<'r>,
     array: usize,
     faults: &mut Faults,
-    mut visit: impl FnMut(&Facts<'_>, &mut Faults),
+    mut visit: impl FnMut(&Facts<'r>, &mut Faults),
 ) -> Walked {
-    let items = match facts.reading.items(array) {
-        Items::Absent => return Walked::Absent,
+    let Some(items) = facts.reading.items(array) else { return Walked::Done };
+    let items = match items {
+        Items::Absent(failure) => return Walked::Absent(failure.clone()),
         Items::NoArray(failure) => {
             faults.add(failure.clone());
             return Walked::Done;
@@ -134,8 +142,9 @@ pub(crate) fn walk(
 }
 
 /// Whether there was an array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Walked {
     Done,
-    Absent,
+    /// There was none, which may be as it should be.
+    Absent(Failure),
 }

@@ -21,6 +21,7 @@ mod rule;
 mod scan;
 mod template;
 
+pub use condition::Condition;
 pub use leaf::{Leaf, Value};
 pub use made::Made;
 pub use place::{Facts, Field, Places, Reading};

@@ -4,11 +4,11 @@
 //! lookup's answer, the entry that was found for an item, a value that was made (`name:/a`).
 
 use crate::config::{self, Missing};
-use crate::each::{Array, Find, Items};
+use crate::each::{self, Array, Find, Items, Walked};
 use crate::leaf::{Leaf, Shape};
 use crate::made::Made;
 use crate::scan::{Found, Wanted};
-use gristmill_sdk::{Failure, Record};
+use gristmill_sdk::{Failure, Faults, Record};
 
 /// Where a pointer starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +182,11 @@ impl Places {
         Ok(Find { name: find.name.clone(), array, wanted, by, equals, missing: find.missing })
     }
 
+    /// Enters an array again, or none.
+    pub fn reenter(&mut self, array: Option<usize>) {
+        self.at = array;
+    }
+
     /// Leaves the array that was entered.
     pub fn leave(&mut self) {
         self.at = None;
@@ -235,8 +240,8 @@ pub struct Reading<'t> {
 
 impl<'t> Reading<'t> {
     /// The items of an array.
-    pub fn items(&self, array: usize) -> &Items<'t> {
-        self.arrays.get(array).unwrap_or(&Items::Absent)
+    pub(crate) fn items(&self, array: usize) -> Option<&Items<'t>> {
+        self.arrays.get(array)
     }
 
     /// What there is at a place, `null` included. What is made stands elsewhere.
@@ -249,6 +254,11 @@ impl<'t> Reading<'t> {
             Scope::Made(_) => return None,
         };
         found.get(field.place).copied().flatten().map(Leaf)
+    }
+
+    /// Whether there is anything at a place of the record or a document, if only `null`.
+    pub(crate) fn has(&self, field: &Field) -> bool {
+        self.leaf(field, None).is_some()
     }
 
     /// What there is at a place, if it is not `null`.
@@ -290,6 +300,12 @@ pub struct Item<'t> {
     pub(crate) fault: Option<Failure>,
 }
 
+/// The failure of what is missing, or null.
+#[cold]
+pub(crate) fn missing(null: bool) -> Failure {
+    Failure::reject("missing-field", if null { "this field is null" } else { "this field is missing" })
+}
+
 /// What is known while a rule is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'r> {
@@ -324,8 +340,20 @@ impl<'r> Facts<'r> {
 
     #[cold]
     fn missing(&self, field: &Field) -> Failure {
-        let what = if self.leaf(field).is_some() { "null" } else { "missing" };
-        self.fault(field, Failure::reject("missing-field", format!("this field is {what}")))
+        self.fault(field, missing(self.leaf(field).is_some()))
+    }
+
+    /// Visits the record, or each item of an array; a fault if there is no array.
+    pub fn each(
+        &self,
+        array: Option<usize>,
+        faults: &mut Faults,
+        mut visit: impl FnMut(&Facts<'r>, &mut Faults),
+    ) {
+        let Some(array) = array else { return visit(self, faults) };
+        if let Walked::Absent(failure) = each::walk(self, array, faults, visit) {
+            faults.add(failure);
+        }
     }
 
     /// A failure, with the field's place: as a pointer if it is in the record's value, else in the reason.

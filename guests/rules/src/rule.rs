@@ -6,7 +6,7 @@ use crate::each::{self, Walked};
 use crate::messages::{MailRule, MessageRule};
 use crate::place::{Facts, Places};
 use crate::rows::RowRule;
-use gristmill_sdk::{Failure, Faults, Out, Plan};
+use gristmill_sdk::{Faults, Out, Plan};
 
 /// All rules, in the order in which they are followed.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub struct Rules(Vec<Rule>);
 #[derive(Debug)]
 struct Rule {
     when: Option<Condition>,
-    /// The array that the rule goes through, and its pointer.
-    each: Option<(usize, String)>,
+    /// The array that the rule goes through.
+    each: Option<usize>,
     rows: Vec<RowRule>,
     messages: Vec<MessageRule>,
     mails: Vec<MailRule>,
@@ -48,8 +48,8 @@ impl Rule {
     fn compile(rule: config::Rule, places: &mut Places, plan: &mut Plan, at: &str) -> Result<Self, String> {
         let each = match rule.each {
             Some(each) => {
-                let config = config::Each { each: each.clone(), find: rule.find, distinct: rule.distinct };
-                Some((places.enter(&config).map_err(|what| format!("{at}/{what}"))?, each))
+                let config = config::Each { each, find: rule.find, distinct: rule.distinct };
+                Some(places.enter(&config).map_err(|what| format!("{at}/{what}"))?)
             }
             None if rule.find.is_some() || rule.distinct.is_some() => {
                 return Err(format!("{at}: `find` and `distinct` belong to an `each`"));
@@ -78,13 +78,15 @@ impl Rule {
     }
 
     fn follow(&self, facts: &Facts<'_>, out: &mut Out<'_, '_>, faults: &mut Faults) {
-        let Some((array, pointer)) = &self.each else {
+        let Some(array) = self.each else {
             return self.follow_one(facts, out, faults);
         };
-        let walked = each::walk(facts, *array, faults, |facts, faults| self.follow_one(facts, out, faults));
+        let walked = each::walk(facts, array, faults, |facts, faults| self.follow_one(facts, out, faults));
         // Without items only a condition on the record itself can say that this is as it should be.
-        if walked == Walked::Absent && self.when.as_ref().is_none_or(|when| when.holds(facts)) {
-            faults.add(Failure::reject("missing-field", "this field is missing").at(pointer));
+        if let Walked::Absent(failure) = walked
+            && self.when.as_ref().is_none_or(|when| when.holds(facts))
+        {
+            faults.add(failure);
         }
     }
 

@@ -1,0 +1,294 @@
+//! What one record causes in a vault: first all cells, then all digests in one call (where links are made of keys, in two),
+//! then rows.
+
+use crate::recipe::{Digest, Preimage, Recipe, Use};
+use crate::text::text;
+use crate::vault::{Entity, Parent, Vault};
+use gristmill_rules::{Facts, Made, Value, put};
+use gristmill_sdk::hashing::{Digests, Values, digest_many};
+use gristmill_sdk::{Faults, Out, RowWriter};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// The cells of one row.
+type Cells<'r> = Vec<Option<Value<'r>>>;
+
+/// What an entity makes of a record: the cells of one row, or of one for each item. `None`: it does not apply.
+type Drafts<'r> = Vec<Option<Cells<'r>>>;
+
+/// The keys or hashdiffs of an entity's rows. `None`: there is no row, or its key is NULL.
+type Keys = Vec<Option<Digest>>;
+
+/// Writes the rows, or adds faults. The keys become values that rules can name.
+pub fn load<'r>(
+    vault: &'r Vault,
+    facts: &Facts<'r>,
+    out: &mut Out<'_, '_>,
+    made: &mut Made,
+    faults: &mut Faults,
+) {
+    let mut of = |entity: &'r Entity| drafts(entity, facts, faults);
+    let hubs: Vec<Drafts<'_>> = vault.hubs.iter().map(|hub| of(&hub.entity)).collect();
+    let links: Vec<Drafts<'_>> = vault.links.iter().map(|link| of(&link.entity)).collect();
+    let satellites: Vec<Drafts<'_>> = vault.satellites.iter().map(|satellite| of(&satellite.entity)).collect();
+    let load_date = vault.load_date.value(facts, faults);
+    let record_source = vault.record_source.value(facts, faults);
+    let (Ok(Some(load_date)), Ok(Some(record_source)), true) = (load_date, record_source, faults.is_empty()) else {
+        return;
+    };
+    let keys = hash(vault, &hubs, &links, &satellites);
+    let stamps = [load_date, record_source];
+    for (place, hub) in vault.hubs.iter().enumerate() {
+        let of_hub = nth(&keys.hubs, place);
+        tell(made, hub.value, &vault.recipe, of_hub);
+        let mut rows = Rows::new(&vault.recipe, &hub.entity, &stamps);
+        for (cells, key) in nth(&hubs, place).iter().zip(of_hub) {
+            if let (Some(cells), Some(key)) = (cells, key) {
+                rows.write(out, &[key], cells);
+            }
+        }
+    }
+    for (place, link) in vault.links.iter().enumerate() {
+        let of_link = nth(&keys.links, place);
+        tell(made, link.value, &vault.recipe, of_link);
+        let mut rows = Rows::new(&vault.recipe, &link.entity, &stamps);
+        for (row, (cells, key)) in nth(&links, place).iter().zip(of_link).enumerate() {
+            let hubs = link.hubs.iter().map(|hub| at(nth(&keys.hubs, *hub), row));
+            let all: Option<Vec<&Digest>> = std::iter::once(key.as_ref()).chain(hubs).collect();
+            if let (Some(cells), Some(all)) = (cells, all) {
+                rows.write(out, &all, cells);
+            }
+        }
+    }
+    for (place, satellite) in vault.satellites.iter().enumerate() {
+        let parents = match satellite.parent {
+            Parent::Hub(hub) => nth(&keys.hubs, hub),
+            Parent::Link(link) => nth(&keys.links, link),
+        };
+        let mut rows = Rows::new(&vault.recipe, &satellite.entity, &stamps);
+        let hashdiffs = nth(&keys.hashdiffs, place);
+        for (row, (cells, hashdiff)) in nth(&satellites, place).iter().zip(hashdiffs).enumerate() {
+            let parent = at(parents, row);
+            let hashdiff = if satellite.hashdiff_is_key { parent } else { hashdiff.as_ref() };
+            if let (Some(cells), Some(parent), Some(hashdiff)) = (cells, parent, hashdiff) {
+                rows.write(out, &[parent, hashdiff], cells);
+            }
+        }
+    }
+}
+
+/// The cells of an entity, for the record or for each item.
+fn drafts<'r>(entity: &'r Entity, facts: &Facts<'r>, faults: &mut Faults) -> Drafts<'r> {
+    let mut drafts = Vec::new();
+    facts.each(entity.array, faults, |facts, faults| {
+        let applies = entity.when.as_ref().is_none_or(|when| when.holds(facts));
+        drafts.push(applies.then(|| {
+            // A cell whose value is refused has its fault: the record writes nothing then.
+            entity.cells.iter().map(|cell| cell.value(facts, faults).unwrap_or(None)).collect()
+        }));
+    });
+    drafts
+}
+
+/// All keys and hashdiffs of a record.
+struct Hashed {
+    hubs: Vec<Keys>,
+    links: Vec<Keys>,
+    hashdiffs: Vec<Keys>,
+}
+
+fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[Drafts<'_>]) -> Hashed {
+    let recipe = &vault.recipe;
+    let mut work = Waiting::new(recipe);
+    let of_hubs: Vec<Vec<Slot>> = vault
+        .hubs
+        .iter()
+        .zip(hubs)
+        .map(|(hub, drafts)| work.all(&hub.entity, drafts, Use::Key))
+        .collect();
+    let of_satellites: Vec<Vec<Slot>> = vault
+        .satellites
+        .iter()
+        .zip(satellites)
+        .map(|(satellite, drafts)| match satellite.hashdiff_is_key {
+            true => drafts.iter().map(|_| Slot::Known(None)).collect(),
+            false => work.all(&satellite.entity, drafts, Use::Hashdiff),
+        })
+        .collect();
+    // Of business keys where the recipe says so: those go along in the same call.
+    let of_links: Vec<Vec<Slot>> = match recipe.links_of_keys() {
+        true => Vec::new(),
+        false => link_slots(vault, links, &mut work, |hub, row, texts| {
+            let entity = &vault.hubs.get(hub)?.entity;
+            let cells = at(nth(hubs, hub), row)?;
+            texts.extend(hashed_texts(recipe, entity, cells));
+            Some(())
+        }),
+    };
+    let digests = work.digest();
+    let resolve = |slots: Vec<Vec<Slot>>, digests: &Digests| -> Vec<Keys> {
+        let keys = |slots: Vec<Slot>| slots.into_iter().map(|slot| slot.resolve(recipe, digests)).collect();
+        slots.into_iter().map(keys).collect()
+    };
+    let hashdiffs = resolve(of_satellites, &digests);
+    let hub_keys = resolve(of_hubs, &digests);
+    let link_keys = if recipe.links_of_keys() {
+        let mut work = Waiting::new(recipe);
+        let slots = link_slots(vault, links, &mut work, |hub, row, texts| {
+            texts.push(Some(Cow::Owned(recipe.shown(at(nth(&hub_keys, hub), row)?))));
+            Some(())
+        });
+        resolve(slots, &work.digest())
+    } else {
+        resolve(of_links, &digests)
+    };
+    Hashed { hubs: hub_keys, links: link_keys, hashdiffs }
+}
+
+/// What waits for the keys of links: `part` adds what a hub contributes, or says that there is no such hub.
+fn link_slots<'v>(
+    vault: &'v Vault,
+    links: &'v [Drafts<'_>],
+    work: &mut Waiting<'_>,
+    part: impl Fn(usize, usize, &mut Vec<Option<Cow<'v, str>>>) -> Option<()>,
+) -> Vec<Vec<Slot>> {
+    let mut all = Vec::with_capacity(links.len());
+    for (link, drafts) in vault.links.iter().zip(links) {
+        let mut slots = Vec::with_capacity(drafts.len());
+        for (row, cells) in drafts.iter().enumerate() {
+            let mut texts = Vec::new();
+            let whole = link.hubs.iter().all(|hub| part(*hub, row, &mut texts).is_some());
+            slots.push(match cells {
+                Some(cells) if whole => {
+                    texts.extend(hashed_texts(&vault.recipe, &link.entity, cells));
+                    work.push(vault.recipe.preimage(&texts, Use::Key, true))
+                }
+                _ => Slot::Known(None),
+            });
+        }
+        all.push(slots);
+    }
+    all
+}
+
+/// The texts of the cells that are hashed.
+fn hashed_texts<'v>(
+    recipe: &'v Recipe,
+    entity: &'v Entity,
+    cells: &'v [Option<Value<'_>>],
+) -> impl Iterator<Item = Option<Cow<'v, str>>> {
+    let cells = entity.hashed.iter().map(|cell| cells.get(*cell).and_then(Option::as_ref));
+    cells.map(|cell| cell.and_then(|value| text(value, recipe.zoned())))
+}
+
+/// What a digest comes from.
+enum Slot {
+    /// The value with this number.
+    Waits(usize),
+    Known(Option<Digest>),
+}
+
+impl Slot {
+    fn resolve(self, recipe: &Recipe, digests: &Digests) -> Option<Digest> {
+        match self {
+            Self::Known(digest) => digest,
+            Self::Waits(number) => digests.get(number).map(|digest| recipe.finish(digest)),
+        }
+    }
+}
+
+/// Values whose digests are made together.
+struct Waiting<'w> {
+    recipe: &'w Recipe,
+    values: Values,
+    count: usize,
+}
+
+impl<'w> Waiting<'w> {
+    fn new(recipe: &'w Recipe) -> Self {
+        Self { recipe, values: Values::default(), count: 0 }
+    }
+
+    fn push(&mut self, preimage: Preimage) -> Slot {
+        match preimage {
+            Preimage::Null => Slot::Known(None),
+            Preimage::Zeros => Slot::Known(Some(self.recipe.zeros())),
+            Preimage::Bytes(bytes) => {
+                self.values.push(bytes);
+                self.count += 1;
+                Slot::Waits(self.count - 1)
+            }
+        }
+    }
+
+    fn all(&mut self, entity: &Entity, drafts: &Drafts<'_>, of: Use) -> Vec<Slot> {
+        let slot = |cells: &Option<Cells<'_>>| match cells {
+            None => Slot::Known(None),
+            Some(cells) => {
+                let texts: Vec<_> = hashed_texts(self.recipe, entity, cells).collect();
+                self.push(self.recipe.preimage(&texts, of, entity.list))
+            }
+        };
+        drafts.iter().map(slot).collect()
+    }
+
+    fn digest(&self) -> Digests {
+        digest_many(self.recipe.algorithm(), &self.values)
+    }
+}
+
+/// An item's, else the record's: what is of the record belongs to each of its items.
+fn at<T>(all: &[Option<T>], row: usize) -> Option<&T> {
+    if all.len() == 1 { all.first() } else { all.get(row) }?.as_ref()
+}
+
+fn nth<T>(all: &[Vec<T>], place: usize) -> &[T] {
+    all.get(place).map_or(&[], Vec::as_slice)
+}
+
+/// Lets rules name keys.
+fn tell(made: &mut Made, value: usize, recipe: &Recipe, keys: &[Option<Digest>]) {
+    for key in keys {
+        made.push(value, key.as_ref().map(|key| format!("\"{}\"", recipe.shown(key))));
+    }
+}
+
+/// The rows of one entity, each once: the items of a record often share a key.
+struct Rows<'w> {
+    recipe: &'w Recipe,
+    entity: &'w Entity,
+    stamps: &'w [Value<'w>; 2],
+    written: HashSet<Vec<Digest>>,
+}
+
+impl<'w> Rows<'w> {
+    fn new(recipe: &'w Recipe, entity: &'w Entity, stamps: &'w [Value<'w>; 2]) -> Self {
+        Self { recipe, entity, stamps, written: HashSet::new() }
+    }
+
+    fn write(&mut self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
+        if self.entity.array.is_some() && !self.written.insert(keys.iter().map(|key| **key).collect()) {
+            return;
+        }
+        let Some(mut row) = out.begin_row(self.entity.table) else { return };
+        for key in keys {
+            self.digest(&mut row, key);
+        }
+        for cell in cells.iter().map(Option::as_ref).chain(self.stamps.iter().map(Some)) {
+            let Some(place) = row.place() else { return };
+            match cell {
+                Some(value) => put(place, value),
+                None => place.null(),
+            }
+        }
+    }
+
+    fn digest(&self, row: &mut RowWriter<'_>, digest: &Digest) {
+        let Some(place) = row.place() else { return };
+        if self.recipe.is_text() {
+            place.text(&self.recipe.shown(digest));
+        } else {
+            place.fixed(digest.bytes());
+        }
+    }
+}
