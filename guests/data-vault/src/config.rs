@@ -1,8 +1,8 @@
 //! The configuration as its author writes it; README.md explains it.
 
 use crate::recipe;
-use gristmill_rules::config::{Find, Rule};
 pub use gristmill_rules::config::Condition as When;
+use gristmill_rules::config::{Find, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -112,8 +112,11 @@ pub enum Preimage {
 const X500: [u8; 16] =
     [0x6b, 0xa7, 0xb8, 0x14, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
 /// What datavault4dbt puts in the place of its own marks where they stand in a value.
-const REPLACED: [(&str, &str); 3] =
-    [("\"", "dv4dbt-quote-replacement"), ("^^", "dv4dbt-null-replacement"), ("||", "dv4dbt-concat-replacement")];
+const REPLACED: [(&str, &str); 3] = [
+    ("\"", "dv4dbt-quote-replacement"),
+    ("^^", "dv4dbt-null-replacement"),
+    ("||", "dv4dbt-concat-replacement"),
+];
 const DBT_UTILS_NULL: &str = "_dbt_utils_surrogate_key_null_";
 
 impl Recipe {
@@ -326,7 +329,8 @@ impl AlgorithmName {
 fn framed(values: &[Option<Cow<'_, str>>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for value in values {
-        let length = value.as_ref().map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
+        let length =
+            value.as_ref().map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
     }
@@ -339,7 +343,9 @@ mod tests {
 
     #[test]
     fn framed_lists_stay_apart() {
-        let of = |values: &[Option<&str>]| framed(&values.iter().map(|v| v.map(Cow::Borrowed)).collect::<Vec<_>>());
+        let of = |values: &[Option<&str>]| {
+            framed(&values.iter().map(|v| v.map(Cow::Borrowed)).collect::<Vec<_>>())
+        };
         let lists: [&[Option<&str>]; 8] = [
             &[],
             &[None],

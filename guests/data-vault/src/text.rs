@@ -28,8 +28,7 @@ fn timestamp_text(Timestamp(micros): Timestamp, zoned: bool) -> String {
     let (days, of_day) = (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
     let date = i32::try_from(days).map(Date).unwrap_or(Date(0));
     let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    let mut text =
-        format!("{date} {:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!("{date} {:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
     if fraction > 0 {
         // Writing to a String cannot fail.
         let _ = write!(text, ".{fraction:06}");
@@ -41,21 +40,64 @@ fn timestamp_text(Timestamp(micros): Timestamp, zoned: bool) -> String {
     text
 }
 
-/// The shortest digits that give the number back; with an exponent below 1e-4 and from 1e15 on.
+/// The shortest digits that give the number back, and of those the closest; with an exponent below 1e-4 and from 1e15 on.
 fn float_text(float: f64) -> String {
     if float == 0.0 || !float.is_finite() {
         return format!("{float}");
     }
-    let scientific = format!("{float:e}");
+    let scientific = shortest(float);
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
-    match exponent.parse::<i32>() {
-        Ok(exponent @ -4..15) if (-4..15).contains(&exponent) => format!("{float}"),
-        Ok(exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.abs())
-        }
-        Err(_) => scientific,
+    let Ok(exponent) = exponent.parse::<i32>() else { return scientific };
+    if !(-4..15).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
     }
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    let digits = digits.replace('.', "");
+    match usize::try_from(exponent) {
+        Err(_) => format!("{sign}0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1)),
+        Ok(point) if point + 1 >= digits.len() => format!("{sign}{digits:0<width$}", width = point + 1),
+        Ok(point) => {
+            let (whole, fraction) = digits.split_at_checked(point + 1).unwrap_or((&digits, ""));
+            format!("{sign}{whole}.{fraction}")
+        }
+    }
+}
+
+/// `-1.25e-7`. Digits that stand exactly between two numbers do not count, though reading them would give the number with
+/// the even last bit; and of two digits that are equally close the even one is taken.
+fn shortest(float: f64) -> String {
+    const DIGITS_MAX: usize = 17;
+    let least = format!("{float:e}");
+    let least = least.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+    for digits in least..=DIGITS_MAX {
+        let text = format!("{float:.*e}", digits.saturating_sub(1));
+        if text.parse() == Ok(float) && !is_between(&text, float) {
+            return match text.split_once('e') {
+                Some((digits, exponent)) if digits.contains('.') => {
+                    format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
+                }
+                _ => text,
+            };
+        }
+    }
+    format!("{float:e}")
+}
+
+/// Whether digits that give a number stand exactly between it and another: the least step beyond them then gives the other.
+fn is_between(text: &str, float: f64) -> bool {
+    const STEP: &str = "0000000000000000000000000000000000000001";
+    let Some((digits, exponent)) = text.split_once('e') else { return false };
+    let point = if digits.contains('.') { "" } else { "." };
+    let beyond = |digits: &str| format!("{digits}{point}{STEP}e{exponent}").parse() != Ok(float);
+    // Towards zero: the last digit less one, and nines behind it.
+    let less = digits.trim_end_matches('0').trim_end_matches('.');
+    let before = less.char_indices().next_back().and_then(|(at, last)| {
+        let last = last.to_digit(10)?.checked_sub(1)?;
+        let point = if less.contains('.') { "" } else { "." };
+        Some(format!("{}{last}{point}{}e{exponent}", less.get(..at)?, "9".repeat(STEP.len())))
+    });
+    beyond(digits) || before.is_some_and(|before| before.parse() != Ok(float))
 }
 
 /// `\x` and hexadecimal digits.
@@ -115,6 +157,10 @@ mod tests {
             (0.0, "0"),
             (-0.0, "-0"),
             (1.0, "1"),
+            (-743_053_740_315_913.25, "-743053740315913.2"),
+            (553_282_228_282_199_168.0, "5.5328222828219917e+17"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(float_text(float), expected);
         }

@@ -72,7 +72,8 @@ struct Around<'c> {
 impl Vault {
     /// Reads hubs, links and satellites; the rules are read after them, for they may name their keys.
     pub fn compile(config: &mut Config, places: &mut Places, plan: &mut Plan) -> Result<Self, String> {
-        let recipe = std::mem::replace(&mut config.recipe, crate::recipe::Config::Named(crate::recipe::Name::Framed));
+        let recipe =
+            std::mem::replace(&mut config.recipe, crate::recipe::Config::Named(crate::recipe::Name::Framed));
         let mut vault = Self {
             recipe: Recipe::compile(recipe).map_err(|what| format!("/recipe/{what}"))?,
             load_date: stamp(&mut config.load_date, places, "/load_date")?,
@@ -119,7 +120,13 @@ impl Vault {
         Ok(Hub { name: hub.name, key_column: hub.key, entity, value })
     }
 
-    fn link(&self, link: config::Link, places: &mut Places, plan: &mut Plan, at: &str) -> Result<Link, String> {
+    fn link(
+        &self,
+        link: config::Link,
+        places: &mut Places,
+        plan: &mut Plan,
+        at: &str,
+    ) -> Result<Link, String> {
         let mut hubs = Vec::with_capacity(link.hubs.len());
         let mut array = None;
         for (n, name) in link.hubs.iter().enumerate() {
@@ -170,7 +177,11 @@ impl Vault {
             }
             (None, Some(place)) => {
                 let link = self.links.get(place);
-                (Parent::Link(place), link.map(|link| &link.key_column), link.and_then(|link| link.entity.array))
+                (
+                    Parent::Link(place),
+                    link.map(|link| &link.key_column),
+                    link.and_then(|link| link.entity.array),
+                )
             }
             (None, None) => return Err(format!("{at}/of: there is no hub and no link `{}`", satellite.of)),
         };
@@ -178,7 +189,8 @@ impl Vault {
         let keys = satellite.key.as_ref().or(key).map(String::as_str).into_iter().collect();
         let around = Around { keys, hashdiff: Some(&satellite.hashdiff) };
         let columns = satellite.columns;
-        let entity = self.entity(satellite.table, columns, satellite.when, array, around, places, plan, at)?;
+        let entity =
+            self.entity(satellite.table, columns, satellite.when, array, around, places, plan, at)?;
         places.leave();
         let (mut hashed, list) = match &satellite.hashdiff_of {
             Some(names) => (named(&entity.cells, names, &format!("{at}/hashdiff_of"))?, names.is_list()),

@@ -30,10 +30,12 @@ pub fn load<'r>(
     let mut of = |entity: &'r Entity| drafts(entity, facts, faults);
     let hubs: Vec<Drafts<'_>> = vault.hubs.iter().map(|hub| of(&hub.entity)).collect();
     let links: Vec<Drafts<'_>> = vault.links.iter().map(|link| of(&link.entity)).collect();
-    let satellites: Vec<Drafts<'_>> = vault.satellites.iter().map(|satellite| of(&satellite.entity)).collect();
+    let satellites: Vec<Drafts<'_>> =
+        vault.satellites.iter().map(|satellite| of(&satellite.entity)).collect();
     let load_date = vault.load_date.value(facts, faults);
     let record_source = vault.record_source.value(facts, faults);
-    let (Ok(Some(load_date)), Ok(Some(record_source)), true) = (load_date, record_source, faults.is_empty()) else {
+    let (Ok(Some(load_date)), Ok(Some(record_source)), true) = (load_date, record_source, faults.is_empty())
+    else {
         return;
     };
     let keys = hash(vault, &hubs, &links, &satellites);
@@ -100,12 +102,8 @@ struct Hashed {
 fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[Drafts<'_>]) -> Hashed {
     let recipe = &vault.recipe;
     let mut work = Waiting::new(recipe);
-    let of_hubs: Vec<Vec<Slot>> = vault
-        .hubs
-        .iter()
-        .zip(hubs)
-        .map(|(hub, drafts)| work.all(&hub.entity, drafts, Use::Key))
-        .collect();
+    let of_hubs: Vec<Vec<Slot>> =
+        vault.hubs.iter().zip(hubs).map(|(hub, drafts)| work.all(&hub.entity, drafts, Use::Key)).collect();
     let of_satellites: Vec<Vec<Slot>> = vault
         .satellites
         .iter()
