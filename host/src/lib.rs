@@ -14,6 +14,7 @@ pub mod control;
 pub mod crash;
 pub mod deploy;
 pub mod effect;
+pub mod generate;
 pub mod guarantee;
 pub mod host;
 pub mod lane;

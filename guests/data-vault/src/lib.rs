@@ -127,7 +127,7 @@ impl Transform for DataVault {
     fn configure(mut config: Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
         let vault = vault::Vault::compile(&mut config, &mut places, plan)?;
-        let mut rules = Rules::compile(config.rule, &mut places, plan)?;
+        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
         declare(rules.rows(), plan)?;
         let made = RefCell::new(places.made());
         Ok(Self { vault, rules, places, made })

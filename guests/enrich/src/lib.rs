@@ -68,7 +68,7 @@ impl Transform for Enrich {
     fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
         let lookups = Lookups::compile(config.lookup, &mut places, plan)?;
-        let mut rules = Rules::compile(config.rule, &mut places, plan)?;
+        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
         declare(rules.rows(), plan)?;
         Ok(Self { lookups, rules, places })
     }

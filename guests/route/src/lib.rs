@@ -38,7 +38,7 @@ impl Transform for Route {
 
     fn configure(config: config::Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
-        let mut rules = Rules::compile(config.rule, &mut places, plan)?;
+        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
         gristmill_rules::declare(rules.rows(), plan)?;
         Ok(Self { rules, places })
     }

@@ -11,12 +11,12 @@ pub struct Config {
     pub rule: Vec<Rule>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// For people only.
-    #[serde(default, rename = "about")]
-    _about: String,
+    #[serde(default)]
+    pub about: String,
     pub when: Option<Condition>,
     pub each: Option<String>,
     pub find: Option<Find>,

@@ -24,10 +24,16 @@ struct Rule {
 }
 
 impl Rules {
-    /// Reads the rules. Their tables are declared by [`crate::rows::declare`], together with those of others.
-    pub fn compile(rules: Vec<config::Rule>, places: &mut Places, plan: &mut Plan) -> Result<Self, String> {
+    /// Reads the rules that stand in the configuration at `at`. Their tables are declared by [`crate::rows::declare`],
+    /// together with those of others.
+    pub fn compile(
+        rules: Vec<config::Rule>,
+        at: &str,
+        places: &mut Places,
+        plan: &mut Plan,
+    ) -> Result<Self, String> {
         let rules = rules.into_iter().enumerate();
-        let rules = rules.map(|(index, rule)| Rule::compile(rule, places, plan, &format!("/rule/{index}")));
+        let rules = rules.map(|(index, rule)| Rule::compile(rule, places, plan, &format!("{at}/{index}")));
         rules.collect::<Result<_, _>>().map(Self)
     }
 

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
+/// What an example's lookups are answered from.
+const REFERENCE: &str = "reference.ndjson";
+
 /// How long the demo's records may take before something must be wrong.
 const TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -62,6 +65,12 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
     let metrics = telemetry::install_metrics()?;
     let host = Host::open(&settings, vec![spec.clone()]).await?;
     host.ensure_topics().await?;
+    let reference = arguments.example.join(REFERENCE);
+    if reference.is_file() {
+        bar.set_message("loading the reference data");
+        let keys = settings.open_lookup(&host.store)?;
+        super::reference::load_into(keys.as_ref(), &reference, "").await?;
+    }
     bar.set_message("feeding the sample records");
     let records = ingest::append_lines(&host.log, &spec.source.topic, &samples, record_key(&spec)).await?;
     bar.set_length(records as u64);
@@ -112,6 +121,7 @@ fn samples(example: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("{} cannot be read", example.display()))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "ndjson"))
+        .filter(|path| !path.ends_with(REFERENCE))
         .collect();
     found.sort();
     found

@@ -55,15 +55,15 @@ pub(super) async fn append_lines(
         let key = key.and_then(|pointer| key_of(&line, pointer));
         chunk.push(NewRecord { key, value: Some(line), ..NewRecord::default() });
         if chunk.len() == CHUNK {
-            total += append(log, topic, file, first, std::mem::take(&mut chunk)).await?;
+            total += append_from(log, topic, file, first, std::mem::take(&mut chunk)).await?;
             first = number + 2;
         }
     }
-    Ok(total + append(log, topic, file, first, chunk).await?)
+    Ok(total + append_from(log, topic, file, first, chunk).await?)
 }
 
-/// Appends one chunk; waits while the log has too much on its way.
-async fn append(
+/// Appends one chunk of a file.
+async fn append_from(
     log: &Arc<dyn Log>,
     topic: &str,
     file: &Path,
@@ -71,23 +71,28 @@ async fn append(
     chunk: Vec<NewRecord>,
 ) -> anyhow::Result<usize> {
     let count = chunk.len();
-    if count == 0 {
-        return Ok(0);
-    }
-    loop {
-        match log.append(topic, chunk.clone()).await {
-            Ok(_) => return Ok(count),
+    append(log, topic, chunk).await.with_context(|| {
+        format!(
+            "{}, in the {count} records from line {first} on; the lines before are in the log",
+            file.display()
+        )
+    })
+}
+
+/// Appends records; waits while the log has too much on its way. Answers how many.
+pub(super) async fn append(
+    log: &Arc<dyn Log>,
+    topic: &str,
+    records: Vec<NewRecord>,
+) -> Result<usize, crate::log::Error> {
+    let count = records.len();
+    while count > 0 {
+        match log.append(topic, records.clone()).await {
             Err(crate::log::Error::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(error) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "{}, in the {count} records from line {first} on; the lines before are in the log",
-                        file.display()
-                    )
-                });
-            }
+            outcome => return outcome.map(|_| count),
         }
     }
+    Ok(0)
 }
 
 /// The key out of a JSON value: a text as it is, a number as its text.

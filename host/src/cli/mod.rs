@@ -4,10 +4,12 @@ mod api;
 mod check;
 mod dead_letter;
 mod demo;
+mod generate;
 mod ingest;
 mod mail;
 mod module;
 mod pipeline;
+mod reference;
 mod revision;
 mod run;
 mod show;
@@ -61,6 +63,11 @@ enum Command {
     Token(token::Command),
     /// Appends the lines of a file to a topic, one record each
     Ingest(ingest::Arguments),
+    /// Makes up records of an example, repeatable by a seed
+    Generate(generate::Arguments),
+    /// Looks after the data that lookups are answered from
+    #[command(subcommand)]
+    Reference(reference::Command),
     /// Compiles the component on standard input; hosts call this for what is pushed to them
     #[command(hide = true)]
     CompileModule {
@@ -117,6 +124,8 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::Mail(command) => mail::run(&settings, command).await,
         Command::Token(command) => token::run(&settings, command).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
+        Command::Generate(arguments) => generate::run(&settings, arguments).await,
+        Command::Reference(command) => reference::run(&settings, command).await,
     }
 }
 

@@ -39,6 +39,9 @@ pub trait Lookups: Send + Sync {
 pub trait KeyValues: Send + Sync {
     /// Answers by key; the error is for the operator.
     async fn get_many(&self, keys: Vec<Vec<u8>>) -> Result<Answers, String>;
+
+    /// Writes keys with their values; the error is for the operator.
+    async fn put_many(&self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String>;
 }
 
 /// The store's reference table as a server of keys: the embedded set's.
@@ -48,6 +51,10 @@ pub struct Reference(pub Arc<dyn Store>);
 impl KeyValues for Reference {
     async fn get_many(&self, keys: Vec<Vec<u8>>) -> Result<Answers, String> {
         self.0.lookup_reference(&keys).await.map_err(|error| error.to_string())
+    }
+
+    async fn put_many(&self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
+        self.0.put_reference(&entries).await.map_err(|error| error.to_string())
     }
 }
 

@@ -70,6 +70,15 @@ impl Redis {
         Ok(connection)
     }
 
+    /// Asks on the connection, which is not used again if there is no answer.
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, String> {
+        let mut connection = self.connected().await.map_err(|error| self.said(&error))?;
+        let mut asking = Asking { redis: self, answered: false };
+        let answer: Result<T, RedisError> = command.query_async(&mut connection).await;
+        asking.answered = answer.is_ok();
+        answer.map_err(|error| self.said(&error))
+    }
+
     /// An error with the server's name, and what to do where that can be told.
     fn said(&self, error: &RedisError) -> String {
         let text = error.to_string();
@@ -124,12 +133,15 @@ impl KeyValues for Redis {
         if keys.is_empty() {
             return Ok(Answers::new());
         }
-        let mut connection = self.connected().await.map_err(|error| self.said(&error))?;
-        let mut asking = Asking { redis: self, answered: false };
-        let answers: Result<Answers, RedisError> =
-            redis::cmd("MGET").arg(keys).query_async(&mut connection).await;
-        asking.answered = answers.is_ok();
-        answers.map_err(|error| self.said(&error))
+        self.ask(redis::cmd("MGET").arg(keys)).await
+    }
+
+    async fn put_many(&self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
+        let mut command = redis::cmd("MSET");
+        for (key, value) in entries {
+            command.arg(key).arg(value);
+        }
+        self.ask(&command).await
     }
 }
 

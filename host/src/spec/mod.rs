@@ -73,6 +73,8 @@ pub struct Stage {
     pub module: String,
     /// The module's configuration, as JSON text; `{}` if the spec has none.
     pub config: String,
+    /// The place in `outputs` of the output that its messages to `next` go to, where no stage is behind it.
+    pub next: Option<usize>,
 }
 
 impl Stage {

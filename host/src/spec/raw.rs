@@ -163,6 +163,8 @@ pub(super) struct RawStage {
     pub module: String,
     pub config: Option<toml::Table>,
     pub config_file: Option<String>,
+    /// The last stage's: the output that takes its messages to `next`.
+    pub next: Option<String>,
 }
 
 #[derive(Deserialize)]

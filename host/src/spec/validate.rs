@@ -89,11 +89,17 @@ impl Check {
         self.unique("output", raw.outputs.iter().map(|output| output.name.as_str()));
         self.unique("lookup", raw.lookups.iter().map(|lookup| lookup.name.as_str()));
         self.limits(&raw);
+        let outputs: Vec<Output> =
+            raw.outputs.into_iter().enumerate().map(|(index, output)| self.output(index, output)).collect();
+        let last = raw.stages.len().saturating_sub(1);
         let stages: Vec<Stage> = raw
             .stages
             .into_iter()
             .enumerate()
-            .map(|(index, stage)| self.stage(index, stage, beside))
+            .map(|(index, stage)| {
+                let outputs = (index == last).then_some(&*outputs);
+                self.stage(index, stage, beside, outputs)
+            })
             .collect();
         let tables: Vec<Table> =
             raw.tables.into_iter().enumerate().map(|(index, table)| self.table(index, table)).collect();
@@ -106,8 +112,6 @@ impl Check {
                 self.issue(&format!("table[{index}].counted_by"), message);
             }
         }
-        let outputs =
-            raw.outputs.into_iter().enumerate().map(|(index, output)| self.output(index, output)).collect();
         let lookups = raw
             .lookups
             .into_iter()
@@ -238,7 +242,14 @@ impl Check {
         }
     }
 
-    fn stage(&mut self, index: usize, raw: RawStage, beside: &Beside<'_>) -> Stage {
+    /// `outputs`: of the last stage, which may send there what it sends to `next`.
+    fn stage(
+        &mut self,
+        index: usize,
+        raw: RawStage,
+        beside: &Beside<'_>,
+        outputs: Option<&[Output]>,
+    ) -> Stage {
         let key = format!("stage[{index}]");
         self.name(&format!("{key}.name"), &raw.name);
         if raw.module.is_empty() {
@@ -269,7 +280,28 @@ impl Check {
             }
             None => "{}".to_owned(),
         };
-        Stage { name: raw.name, module: raw.module, config }
+        let next = raw.next.and_then(|next| self.next(&format!("{key}.next"), &next, outputs));
+        Stage { name: raw.name, module: raw.module, config, next }
+    }
+
+    /// The output that takes what the last stage sends to `next`.
+    fn next(&mut self, key: &str, name: &str, outputs: Option<&[Output]>) -> Option<usize> {
+        let Some(outputs) = outputs else {
+            self.issue(key, "a stage is behind this one and reads what it sends to `next`");
+            return None;
+        };
+        let place = outputs.iter().position(|output| output.name == name);
+        match place.and_then(|place| outputs.get(place)).map(|output| &output.topic) {
+            Some(TopicPattern::Fixed(_)) => {}
+            Some(TopicPattern::Dynamic { .. }) => {
+                self.issue(key, "messages to `next` compute no topic: name an output without {}");
+            }
+            None => {
+                let hint = suggestion(name, outputs.iter().map(|output| output.name.as_str()));
+                self.issue(key, format!("there is no output `{name}`{hint}"));
+            }
+        }
+        place
     }
 
     /// Reads a stage's configuration file, `.json` or `.toml`, as JSON text.

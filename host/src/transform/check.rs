@@ -4,7 +4,7 @@
 
 use super::bindings::gristmill::transform::types as wit;
 use super::instance::bounded;
-use super::plan::{Kind, Plan, TablePlan};
+use super::plan::{Kind, Next, Plan, TablePlan};
 use crate::effect::{ColumnData, Fault, Mail, MessageValues, Messages, TableRows, Texts, Values, Verdict};
 use crate::record::{Blobs, Header};
 use crate::spec::{Limits, NEXT};
@@ -49,10 +49,15 @@ pub(super) fn check_effects(
     }
     for messages in effects.messages {
         if messages.output == NEXT {
-            if !plan.next {
-                return Err("messages to `next`, which its plan does not name".to_owned());
+            match plan.next {
+                Next::Stage => checked.next.push(check_messages(messages, inputs, usize::MAX, false)?),
+                Next::Output(output) => {
+                    checked.messages.push(check_messages(messages, inputs, output, false)?)
+                }
+                Next::Nowhere => {
+                    return Err("messages to `next`, which its plan does not name".to_owned());
+                }
             }
-            checked.next.push(check_messages(messages, inputs, usize::MAX, false)?);
         } else {
             let Some(&(output, dynamic)) = plan.outputs.get(&messages.output) else {
                 return Err(format!(

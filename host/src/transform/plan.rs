@@ -13,12 +13,24 @@ pub struct Plan {
     /// The outputs that it may send to, by name: the place in `spec.outputs`, and whether messages carry topics.
     /// `next` is not among them.
     pub outputs: HashMap<String, (usize, bool)>,
-    /// Whether it may send to the next stage.
-    pub next: bool,
+    /// Where its messages to `next` go.
+    pub next: Next,
     /// Whether it may send mail.
     pub mails: bool,
     /// The lookups that it may ask.
     pub lookups: Vec<String>,
+}
+
+/// Where a stage's messages to `next` go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// Nowhere: its plan does not name `next`.
+    #[default]
+    Nowhere,
+    /// To the stage behind it.
+    Stage,
+    /// Out of the pipeline, to the output at this place in the spec.
+    Output(usize),
 }
 
 /// A table that a stage may write.
@@ -136,9 +148,13 @@ pub(super) fn check(plan: &wit::Plan, spec: &Spec, stage: usize) -> Result<Plan,
     }
     for output in &plan.outputs {
         if output.name == NEXT {
-            checked.next = true;
-            if stage + 1 >= spec.stages.len() {
-                faults.push("it sends to `next`, but there is no stage after it".to_owned());
+            match spec.stages.get(stage).and_then(|stage| stage.next) {
+                Some(output) => checked.next = Next::Output(output),
+                None if stage + 1 < spec.stages.len() => checked.next = Next::Stage,
+                None => faults.push(
+                    "it sends to `next`, but there is no stage after it: say which output takes that, `next = \"…\"`"
+                        .to_owned(),
+                ),
             }
             continue;
         }
@@ -232,7 +248,7 @@ pub(super) fn by_itself(plan: &wit::Plan) -> Result<(Plan, Shape), String> {
     }
     for output in &plan.outputs {
         if output.name == NEXT {
-            own.next = true;
+            own.next = Next::Stage;
         } else {
             let place = shape.outputs.len();
             if own.outputs.insert(output.name.clone(), (place, output.dynamic)).is_some() {

@@ -1,0 +1,45 @@
+//! Records of the examples' scenarios, made up: the same seed and time give the same bytes. Pure.
+
+mod order_vault;
+
+use std::fmt;
+
+/// A scenario that records can be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Orders of food: examples/order-vault.
+    OrderVault,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scenario::OrderVault => to.write_str("order-vault"),
+        }
+    }
+}
+
+/// A record that was made up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its key: records that belong together have the same.
+    pub key: String,
+    /// Its value, JSON.
+    pub value: String,
+}
+
+impl Scenario {
+    /// So many records, as of a point in time (milliseconds since 1970-01-01 UTC).
+    pub fn records(self, seed: u64, at_ms: i64, count: usize) -> impl Iterator<Item = Made> {
+        match self {
+            Scenario::OrderVault => order_vault::orders(seed, at_ms).take(count),
+        }
+    }
+
+    /// What the records refer to, for the lookups of the scenario: always the same.
+    pub fn reference(self) -> Vec<Made> {
+        match self {
+            Scenario::OrderVault => order_vault::reference(),
+        }
+    }
+}
