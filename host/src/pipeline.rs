@@ -65,6 +65,8 @@ pub struct LaneView {
     pub published: i64,
     /// The next offset to read.
     pub next_offset: i64,
+    /// Whether it has committed all that there is to be read.
+    has_all: bool,
     /// Records between that and the log's end; absent if the log did not answer.
     pub lag: Option<i64>,
     /// What is being repeated, and why.
@@ -197,7 +199,10 @@ impl Pipeline {
             self.lanes.lock().iter().map(|(partition, slot)| view(*partition, slot)).collect();
         for view in &mut views {
             let bounds = self.parts.log.bounds(&self.spec().source.topic, view.partition);
-            if let Ok(Ok((_, end))) = tokio::time::timeout(Duration::from_secs(2), bounds).await {
+            if view.has_all {
+                // Whatever offsets are behind its own (markers of transactions), no reader gets to see anything there.
+                view.lag = Some(0);
+            } else if let Ok(Ok((_, end))) = tokio::time::timeout(Duration::from_secs(2), bounds).await {
                 view.lag = Some((end - view.next_offset).max(0));
             }
         }
@@ -261,11 +266,12 @@ fn view(partition: i32, slot: &Slot) -> LaneView {
             batch: taken.fence.batch,
             published: taken.fence.published,
             next_offset: taken.fence.next_offset,
+            has_all: false,
             lag: None,
             trouble: None,
         },
         Slot::Working(lane) => progress_view(partition, lane.progress()),
-        Slot::Left(context) => progress_view(partition, &context.progress),
+        Slot::Left(context) => LaneView { has_all: false, ..progress_view(partition, &context.progress) },
     }
 }
 
@@ -275,6 +281,8 @@ fn progress_view(partition: i32, progress: &Progress) -> LaneView {
         batch: progress.batch.load(Ordering::Relaxed),
         published: progress.published.load(Ordering::Relaxed),
         next_offset: progress.next_offset.load(Ordering::Relaxed),
+        has_all: progress.seen_all_up_to.load(Ordering::Relaxed)
+            == progress.next_offset.load(Ordering::Relaxed),
         lag: None,
         trouble: progress.trouble.lock().clone(),
     }

@@ -88,8 +88,16 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
             let mut lanes = Vec::new();
             for partition in 0..partitions {
                 let lane = lane(&spec.name, &spec.source.topic, partition);
-                let (_, end) = log.bounds(&lane.topic, partition).await?;
-                lanes.push((partition, store.lane(&lane).await?, log.group_ledger(&lane).await?, end));
+                let state = store.lane(&lane).await?;
+                let (first, end) = log.bounds(&lane.topic, partition).await?;
+                let next = state.as_ref().and_then(|state| state.next_offset).unwrap_or(first);
+                lanes.push(show::LaneFacts {
+                    partition,
+                    state,
+                    group: log.group_ledger(&lane).await?,
+                    end,
+                    lag: log.lag(&lane.topic, partition, next).await?,
+                });
             }
             show::pipeline(&spec, &store, &lanes, json).await
         }

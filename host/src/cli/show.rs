@@ -11,8 +11,18 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// A lane as its three ledgers see it: partition, store, group, end of the log.
-pub(super) type LaneFacts = (i32, Option<LaneState>, GroupLedger, i64);
+/// A lane as its three ledgers see it.
+pub(super) struct LaneFacts {
+    pub(super) partition: i32,
+    /// The store's.
+    pub(super) state: Option<LaneState>,
+    /// The group's.
+    pub(super) group: GroupLedger,
+    /// The log's end.
+    pub(super) end: i64,
+    /// How far the lane is behind; 0 if there is nothing left to read, whatever the end says.
+    pub(super) lag: i64,
+}
 
 /// A member of a JSON object as people read it; empty if it is not there.
 pub(super) fn at(value: &Value, name: &str) -> String {
@@ -94,7 +104,7 @@ pub(super) async fn pipeline(
     let mut shown =
         table(&["partition", "batch", "published", "next offset", "group's offset", "log's end", "lag"]);
     let number = |number: Option<i64>| number.map_or("–".to_owned(), |number| number.to_string());
-    for (partition, state, group, end) in lanes {
+    for LaneFacts { partition, state, group, end, lag } in lanes {
         let next = state.as_ref().and_then(|state| state.next_offset);
         shown.add_row([
             partition.to_string(),
@@ -103,7 +113,7 @@ pub(super) async fn pipeline(
             number(next),
             number(group.next_offset),
             end.to_string(),
-            number(next.map(|next| end - next)),
+            lag.to_string(),
         ]);
     }
     println!("{shown}");
@@ -115,7 +125,7 @@ pub(super) async fn pipeline(
     Ok(())
 }
 
-fn lane_json((partition, state, group, end): &LaneFacts) -> Value {
+fn lane_json(LaneFacts { partition, state, group, end, lag }: &LaneFacts) -> Value {
     json!({
         "partition": partition,
         "batch": state.as_ref().map(|state| state.batch),
@@ -124,6 +134,7 @@ fn lane_json((partition, state, group, end): &LaneFacts) -> Value {
         "group_offset": group.next_offset,
         "group_batch": group.batch,
         "log_end": end,
+        "lag": lag,
     })
 }
 

@@ -43,10 +43,12 @@ pub(super) fn run(
     // A lane that has been idle gives a record on at once; under load a batch collects until its time has come.
     let mut collect_until = Instant::now();
     let mut room = Room::default();
+    let mut read_up_to = context.progress.next_offset.load(Ordering::Relaxed);
     let mut worker = Worker::begin(context);
     while !context.draining() {
         worker.take_up(context);
         if context.live.paused() {
+            context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
             std::thread::sleep(IDLE);
             continue;
         }
@@ -59,8 +61,12 @@ pub(super) fn run(
             None => next_batch(context, reader.as_mut(), collect_until, &mut room),
         };
         match next {
-            Ok(None) => {}
+            Ok(None) => context.progress.seen_all_up_to.store(read_up_to, Ordering::Relaxed),
             Ok(Some((batch, origin))) => {
+                context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
+                if let Origin::Log { next_offset } = origin {
+                    read_up_to = next_offset;
+                }
                 failures = 0;
                 collect_until = Instant::now() + wait;
                 let Some(work) = transform(context, &mut worker, batch, origin) else { return };
@@ -69,6 +75,7 @@ pub(super) fn run(
                 }
             }
             Err(error) => {
+                context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
                 // Final for this reader or not: what helps is waiting, and an operator who reads this.
                 if !context.back_off("read", failures, &error) {
                     return;

@@ -62,6 +62,8 @@ pub struct Progress {
     pub batch: AtomicI64,
     /// The next offset to read.
     pub next_offset: AtomicI64,
+    /// Up to where records were read, once there was no other one to be seen; -1 while there are more.
+    pub seen_all_up_to: AtomicI64,
     /// The last published batch.
     pub published: AtomicI64,
     /// What is being repeated, and why; `None` if all is well.
@@ -188,6 +190,7 @@ impl Lane {
         let Taken { fence, publisher } = taken;
         context.progress.batch.store(fence.batch, Ordering::Relaxed);
         context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
+        context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
         context.progress.published.store(fence.published, Ordering::Relaxed);
         let (to_commit, committing) = std::sync::mpsc::sync_channel(0);
         let (to_publish, publishing) = std::sync::mpsc::sync_channel(0);

@@ -204,6 +204,13 @@ pub trait Log: Send + Sync + 'static {
     /// The offset of the first record that is still there, and the one that the next record will get.
     async fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error>;
 
+    /// How far a reader that goes on at `next` is behind a partition's end; 0 if there is nothing left that it would see.
+    /// (In Kafka a transaction leaves a marker behind its records, with an offset of its own that no reader gets.)
+    async fn lag(&self, topic: &str, partition: i32, next: i64) -> Result<i64, Error> {
+        let (_, end) = self.bounds(topic, partition).await?;
+        Ok((end - next).max(0))
+    }
+
     /// Everything that is visible in a topic now, by partition and offset (`read_committed`), at most so many
     /// records: for the demo, tests and a person's look, not for streams.
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error>;

@@ -133,6 +133,26 @@ pub fn row_before(dialect: Dialect, table: &Table, load: usize, hashdiff: usize)
     )
 }
 
+/// Deletes the rows of a satellite that are no changes any more because of `v`, which is in the table: those right behind a
+/// row of `v` with the same hashdiff.
+pub fn no_changes(dialect: Dialect, table: &Table, load: usize, hashdiff: usize) -> String {
+    let (name, on) = (table_name(dialect, table), matches("t", table, &table.key));
+    let between = matches("p", table, &table.key);
+    let (load_name, hashdiff_name) = (column_name(table, load), column_name(table, hashdiff));
+    let condition = format!(
+        "{on} AND t.{hashdiff_name} = v.c{hashdiff} AND t.{load_name} > v.c{load} AND NOT EXISTS (SELECT 1 FROM {name} AS p \
+         WHERE {between} AND p.{load_name} > v.c{load} AND p.{load_name} < t.{load_name})"
+    );
+    match dialect {
+        Dialect::Postgres => format!("DELETE FROM {name} AS t USING v WHERE {condition}"),
+        Dialect::Sqlite => {
+            format!(
+                "DELETE FROM {name} WHERE rowid IN (SELECT t.rowid FROM v JOIN {name} AS t ON {condition})"
+            )
+        }
+    }
+}
+
 /// A column of `t` as both stores show it (see [`super::value::shown`]).
 pub fn shown(dialect: Dialect, table: &Table, place: usize) -> String {
     let name = format!("t.{}", column_name(table, place));

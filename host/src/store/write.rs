@@ -319,5 +319,13 @@ async fn satellite_rows(tx: &mut dyn Tx, rows: &Rows<'_>, load: usize, hashdiff:
             before: before.remove(&place),
         })
         .collect();
-    append(tx, &rows.subset(satellite::changes(&incoming))).await
+    let changes = rows.subset(satellite::changes(&incoming));
+    if changes.is_empty() {
+        return Ok(());
+    }
+    append(tx, &changes).await?;
+    // A row that came late may begin a state earlier than was known: then the row that began it is none any more.
+    let columns: Vec<usize> = table.key.iter().copied().chain([load, hashdiff]).collect();
+    tx.with_rows(&changes, &columns, &statements::no_changes(dialect, table, load, hashdiff)).await?;
+    Ok(())
 }

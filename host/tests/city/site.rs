@@ -50,6 +50,8 @@ pub struct Site {
     pub folder: tempfile::TempDir,
     pub settings: Settings,
     pub spec_path: PathBuf,
+    /// Specs that its hosts work besides.
+    pub more: Vec<PathBuf>,
     /// More of the program's environment.
     pub environment: Vec<(String, String)>,
     database: Option<String>,
@@ -138,7 +140,17 @@ impl Site {
                 }
             }
         };
-        Site { set, name, folder, settings, spec_path, environment: Vec::new(), database, token: None }
+        Site {
+            set,
+            name,
+            folder,
+            settings,
+            spec_path,
+            more: Vec::new(),
+            environment: Vec::new(),
+            database,
+            token: None,
+        }
     }
 
     pub fn topic(&self) -> String {
@@ -201,7 +213,8 @@ impl Site {
     }
 
     fn any_host(&self, crash_at: Option<&str>, variables: &[(&str, &str)]) -> Host {
-        self.host_of(crash_at, variables, &[&self.spec_path])
+        let specs: Vec<&PathBuf> = std::iter::once(&self.spec_path).chain(&self.more).collect();
+        self.host_of(crash_at, variables, &specs)
     }
 
     fn host_of(
@@ -239,12 +252,12 @@ impl Site {
 
     /// How far the pipeline is, in the store, the group and the log.
     pub fn status(&self) -> Value {
-        self.try_status().unwrap_or_else(|error| panic!("pipeline status: {error}"))
+        self.try_status(&self.spec_path).unwrap_or_else(|error| panic!("pipeline status: {error}"))
     }
 
     /// The same, where a server may not answer for a moment.
-    fn try_status(&self) -> Result<Value, String> {
-        let output = self.run(&["pipeline", "status", &self.spec_path.display().to_string(), "--json"]);
+    fn try_status(&self, spec: &Path) -> Result<Value, String> {
+        let output = self.run(&["pipeline", "status", &spec.display().to_string(), "--json"]);
         if output.status.success() {
             Ok(serde_json::from_slice(&output.stdout).unwrap())
         } else {
@@ -256,10 +269,13 @@ impl Site {
     #[track_caller]
     pub fn wait_until_done(&self, hosts: &mut [&mut Host]) {
         let start = Instant::now();
-        loop {
-            let status = self.try_status();
+        // In the order in which records pass them: what the first one is done with, the next one has.
+        let mut specs = std::iter::once(&self.spec_path).chain(&self.more).peekable();
+        while let Some(spec) = specs.peek() {
+            let status = self.try_status(spec);
             if status.as_ref().is_ok_and(|status| self.is_done(status)) {
-                return;
+                specs.next();
+                continue;
             }
             if start.elapsed() > Duration::from_secs(180) {
                 let logs: Vec<String> = hosts.iter().map(|host| host.log()).collect();
@@ -273,7 +289,7 @@ impl Site {
         let lanes = status["lanes"].as_array().unwrap();
         lanes.len() == usize::try_from(self.spec().source.partitions).unwrap()
             && lanes.iter().all(|lane| {
-                lane["next_offset"] == lane["log_end"]
+                lane["lag"] == 0
                     && lane["group_offset"] == lane["next_offset"]
                     && lane["group_batch"] == lane["batch"]
             })

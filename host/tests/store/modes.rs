@@ -15,6 +15,7 @@ super::on_both!(
     events_count_once_across_lanes,
     satellites_keep_changes,
     satellites_take_late_rows,
+    satellites_are_the_same_in_any_order,
     once_decides,
     once_in_two_tables_leaves_nothing_of_a_loser,
     once_across_lanes,
@@ -183,7 +184,35 @@ async fn satellites_take_late_rows(world: World) {
     let mut lane = satellite(&world).await;
     lane.write("dv.s", &[&state(1, "A", 1), &state(1, "B", 9)]).await;
     lane.write("dv.s", &[&state(1, "A", 5), &state(1, "C", 7), &state(1, "B", 10)]).await;
+    // B began at 9; that it was there at 10 too is no change.
     assert_eq!(lane.column("dv.s", "hd").await, r#"["A","C","B"]"#);
+    // It turns out that B began at 8 already, and another parent's C at 2: their rows move, and no state is there twice.
+    lane.write("dv.s", &[&state(2, "C", 5), &state(1, "B", 8)]).await;
+    lane.write("dv.s", &[&state(2, "C", 2), &state(2, "C", 3)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","C","B","C"]"#);
+    let at = |second: i64| format!("1970-01-01T00:00:0{second}.00000{second}Z");
+    let expected = json!([at(1), at(7), at(8), at(2)]).to_string();
+    assert_eq!(lane.column("dv.s", "at").await, expected);
+    // Another state between keeps the later row.
+    lane.write("dv.s", &[&state(2, "D", 3), &state(2, "C", 4)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","C","B","C","D","C"]"#);
+}
+
+async fn satellites_are_the_same_in_any_order(world: World) {
+    let states = [state(1, "A", 1), state(1, "A", 2), state(1, "A", 3), state(2, "B", 4), state(2, "B", 5)];
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..10 {
+        let mut lane = satellite(&world).await;
+        world.sql(if world.is_postgres() { "DELETE FROM dv.s" } else { "DELETE FROM \"dv.s\"" }).await;
+        let mut order: Vec<_> = states.iter().collect();
+        random.shuffle(&mut order);
+        for state in order {
+            lane.write("dv.s", &[&state[..]]).await;
+        }
+        assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B"]"#);
+        let expected = json!(["1970-01-01T00:00:01.000001Z", "1970-01-01T00:00:04.000004Z"]).to_string();
+        assert_eq!(lane.column("dv.s", "at").await, expected);
+    }
 }
 
 fn orders() -> std::sync::Arc<gristmill::spec::Spec> {

@@ -1,6 +1,8 @@
 //! Keys and hashdiffs of the guest `data-vault`, in its sandbox, against what the tools that people use make of the same
 //! values: `vectors.ndjson` has, line by line, values and the digest that such a tool was seen to give.
 
+mod order_vault;
+
 use crate::city::{server, sql};
 use crate::sandbox::{engine, modules};
 use gristmill::effect::Cell;

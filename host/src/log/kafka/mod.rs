@@ -185,6 +185,19 @@ impl Log for KafkaLog {
         blocking(move || client.bounds(&topic, partition)).await
     }
 
+    async fn lag(&self, topic: &str, partition: i32, next: i64) -> Result<i64, Error> {
+        let (client, topic) = (self.client.clone(), topic.to_owned());
+        blocking(move || {
+            let (_, end) = client.bounds(&topic, partition)?;
+            let lag = (end - next).max(0);
+            // More than a few are not asked about: they are a lag, markers or not.
+            let only_markers =
+                (1..=MARKERS_MAX).contains(&lag) && !has_record(&client, &topic, partition, next)?;
+            Ok(if only_markers { 0 } else { lag })
+        })
+        .await
+    }
+
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
         let (client, topic) = (self.client.clone(), topic.to_owned());
         blocking(move || read_all(&client, &topic, limit)).await
@@ -251,6 +264,44 @@ fn headers_of<H: Headers>(headers: Option<&H>) -> impl Iterator<Item = (&str, Op
     })
 }
 
+/// Offsets behind a reader that may all be markers: of so many transactions without a record for the partition, or that
+/// were taken back.
+const MARKERS_MAX: i64 = 100;
+
+/// A consumer that is in no group, and says where partitions end.
+fn looker(client: &Client, assignment: &TopicPartitionList) -> Result<BaseConsumer, KafkaError> {
+    let consumer: BaseConsumer = client
+        .config()
+        .set("group.id", "gristmill-read")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        // That a partition has ended is said after an empty fetch.
+        .set("fetch.wait.max.ms", "10")
+        .create()?;
+    consumer.assign(assignment)?;
+    Ok(consumer)
+}
+
+/// Whether a partition has a record at this offset or behind it that is committed.
+fn has_record(client: &Client, topic: &str, partition: i32, from: i64) -> Result<bool, Error> {
+    let doing = || format!("reading {topic}/{partition}");
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(topic, partition, Offset::Offset(from))
+        .map_err(|error| unavailable(doing(), &error))?;
+    let consumer = looker(client, &assignment).map_err(|error| unavailable(doing(), &error))?;
+    let deadline = Instant::now() + TIMEOUT;
+    while Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(_)) => return Ok(true),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+            Some(Err(error)) => return Err(unavailable(doing(), &error)),
+            None => {}
+        }
+    }
+    Err(unavailable(doing(), &"no answer in time"))
+}
+
 /// Reads a topic up to its end as it is now.
 fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
     let doing = || format!("reading topic {topic}");
@@ -268,16 +319,7 @@ fn read_all(client: &Client, topic: &str, limit: usize) -> Result<Vec<StoredReco
                 .map_err(|error| unavailable(doing(), &error))?;
         }
     }
-    let consumer: BaseConsumer = client
-        .config()
-        .set("group.id", "gristmill-read")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        // That a partition has ended is said after an empty fetch.
-        .set("fetch.wait.max.ms", "10")
-        .create()
-        .map_err(|error| unavailable(doing(), &error))?;
-    consumer.assign(&assignment).map_err(|error| unavailable(doing(), &error))?;
+    let consumer = looker(client, &assignment).map_err(|error| unavailable(doing(), &error))?;
     let mut records = Vec::new();
     let deadline = Instant::now() + TIMEOUT;
     while !ends.is_empty() && records.len() < limit {

@@ -1,0 +1,507 @@
+//! `examples/order-vault`, as one pipeline and as three: what is in the vault and in the marts is compared with a model that
+//! is computed from the orders, whatever happened on the way.
+
+use crate::city::{Host, Set, Site, repository, sql};
+use gristmill::spec::Spec;
+use gristmill::store::{DeadLetterQuery, TableQuery};
+use md5::{Digest, Md5};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const FOLDER: &str = "examples/order-vault";
+const FILES: [&str; 3] = ["enrich.toml", "vault.toml", "marts.toml"];
+
+/// How the example runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    One,
+    Three,
+}
+
+fn site(set: Set, shape: Shape, test: &str) -> Site {
+    let folder = repository().join(FOLDER);
+    let spec = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let rename = |spec: &str, name: &str| {
+        let spec = spec.replace("order-vault", name).replace(&format!("/{name}/"), "/order-vault/");
+        ["stg_topic", "dds_topic", "cdm_topic"]
+            .iter()
+            .fold(spec, |spec, topic| spec.replace(topic, &format!("{name}.{topic}")))
+    };
+    let first = spec(if shape == Shape::One { "pipeline.toml" } else { "stg.toml" });
+    // Small batches, so that they are many.
+    let small = |spec: String| format!("{spec}\n[limits]\nbatch_records_max = 50\n");
+    let quick = |spec: &str| spec.replace("attempts_max = 5", "attempts_max = 12").replace("60_000", "1_000");
+    let mut site = Site::new(set, test, &first, |spec, name| small(quick(&rename(spec, name))));
+    if shape == Shape::Three {
+        for file in ["dds.toml", "cdm.toml"] {
+            let path = site.folder.path().join(file);
+            std::fs::write(&path, small(rename(&spec(file), &site.name))).unwrap();
+            site.more.push(path);
+        }
+    }
+    for file in FILES {
+        std::fs::copy(folder.join(file), site.folder.path().join(file)).unwrap();
+    }
+    if set == Set::Real {
+        site.environment.push(("GRISTMILL_LOOKUP".into(), crate::city::server("GRISTMILL_TEST_LOOKUP")));
+    }
+    site.must(&["reference", "load", &folder.join("reference.ndjson").display().to_string()]);
+    site
+}
+
+/// Orders, made up by the example's own command.
+fn orders(site: &Site, count: usize, seed: u64) -> Vec<Value> {
+    let (count, seed) = (count.to_string(), seed.to_string());
+    let at = "2026-11-21T09:00:00Z";
+    let lines = site.must(&["generate", "order-vault", "-n", &count, "--seed", &seed, "--at", at]);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn feed(site: &Site, values: impl IntoIterator<Item = String>) {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = site.folder.path().join(format!("feed-{number}.ndjson"));
+    let mut file = std::fs::File::create(&path).unwrap();
+    values.into_iter().for_each(|value| writeln!(file, "{value}").unwrap());
+    drop(file);
+    let path = path.display().to_string();
+    site.must(&["ingest", &site.topic(), &path, "--key", "/payload/user/id", "--partitions", "4"]);
+}
+
+fn texts(orders: &[Value]) -> Vec<String> {
+    orders.iter().map(Value::to_string).collect()
+}
+
+/// What must be in each table, but for when and from where it was loaded.
+#[derive(Default)]
+struct Model {
+    tables: BTreeMap<&'static str, BTreeSet<String>>,
+    counters: BTreeMap<(&'static str, String, String), (String, i64)>,
+    counted: BTreeSet<(String, String, String)>,
+}
+
+const X500: [u8; 16] =
+    [0x6b, 0xa7, 0xb8, 0x14, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
+
+fn uuid3(name: &[u8]) -> String {
+    let mut bytes: [u8; 16] = Md5::digest([&X500, name].concat()).into();
+    bytes[6] = (bytes[6] & 0x0f) | 0x30;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn key(text: impl ToString) -> String {
+    uuid3(text.to_string().as_bytes())
+}
+
+/// Of attributes in the order of their columns' names.
+fn hashdiff(values: &[&str]) -> String {
+    let framed = values.iter().flat_map(|v| [&(v.len() as u32).to_be_bytes()[..], v.as_bytes()].concat());
+    uuid3(&framed.collect::<Vec<u8>>())
+}
+
+impl Model {
+    /// Of orders, each in the state in which it came last; `reference` by key.
+    fn of(orders: &[Value], reference: &BTreeMap<String, Value>) -> Self {
+        let mut model = Self::default();
+        orders.iter().for_each(|order| model.add(order, reference));
+        model
+    }
+
+    fn row(&mut self, table: &'static str, row: Value) {
+        self.tables.entry(table).or_default().insert(sorted(&row));
+    }
+
+    fn add(&mut self, order: &Value, reference: &BTreeMap<String, Value>) {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let payload = &order["payload"];
+        let (user, restaurant) = (text(&payload["user"]["id"]), text(&payload["restaurant"]["id"]));
+        let (of_user, of_restaurant) = (&reference[&user], &reference[&restaurant]);
+        let number = &order["object_id"];
+        let (h_order, h_user, h_restaurant) = (key(number), key(&user), key(&restaurant));
+        let date = text(&payload["date"]).replace('Z', ".000000");
+        self.row("dds.h_order", json!({ "h_order_pk": h_order, "order_id": number, "order_dt": date }));
+        self.row("dds.h_user", json!({ "h_user_pk": h_user, "user_id": user }));
+        self.row("dds.h_restaurant", json!({ "h_restaurant_pk": h_restaurant, "restaurant_id": restaurant }));
+        self.row(
+            "dds.l_order_user",
+            json!({ "hk_order_user_pk": key(format!("{h_order}_{h_user}")), "h_order_pk": h_order, "h_user_pk": h_user }),
+        );
+        let cost = format!("{}.00000", payload["cost"]);
+        let hashed = payload["cost"].to_string();
+        self.row(
+            "dds.s_order_cost",
+            json!({ "h_order_pk": h_order, "hk_order_cost_hashdiff": hashdiff(&[&hashed, &hashed]), "cost": cost,
+                    "payment": cost }),
+        );
+        let status = text(&payload["final_status"]);
+        self.row(
+            "dds.s_order_status",
+            json!({ "h_order_pk": h_order, "hk_order_status_hashdiff": hashdiff(&[&status]), "status": status }),
+        );
+        let (name, login) = (text(&of_user["name"]), text(&of_user["login"]));
+        // userlogin comes before username.
+        self.row(
+            "dds.s_user_names",
+            json!({ "h_user_pk": h_user, "hk_user_names_hashdiff": hashdiff(&[&login, &name]), "username": name,
+                    "userlogin": login }),
+        );
+        let name = text(&of_restaurant["name"]);
+        self.row(
+            "dds.s_restaurant_names",
+            json!({ "h_restaurant_pk": h_restaurant, "hk_restaurant_names_hashdiff": hashdiff(&[&name]), "name": name }),
+        );
+        for item in payload["order_items"].as_array().unwrap() {
+            let product = text(&item["id"]);
+            let menu = of_restaurant["menu"].as_array().unwrap();
+            let dish = menu.iter().find(|dish| dish["_id"] == product.as_str()).unwrap();
+            let (name, category) = (text(&dish["name"]), text(&dish["category"]));
+            let (h_product, h_category) = (key(&product), key(&category));
+            self.row("dds.h_product", json!({ "h_product_pk": h_product, "product_id": product }));
+            self.row("dds.h_category", json!({ "h_category_pk": h_category, "category_name": category }));
+            for (table, link, (a, pk_a), (b, pk_b)) in [
+                (
+                    "dds.l_order_product",
+                    "hk_order_product_pk",
+                    ("h_order_pk", &h_order),
+                    ("h_product_pk", &h_product),
+                ),
+                (
+                    "dds.l_product_category",
+                    "hk_product_category_pk",
+                    ("h_product_pk", &h_product),
+                    ("h_category_pk", &h_category),
+                ),
+                (
+                    "dds.l_product_restaurant",
+                    "hk_product_restaurant_pk",
+                    ("h_product_pk", &h_product),
+                    ("h_restaurant_pk", &h_restaurant),
+                ),
+            ] {
+                self.row(table, json!({ link: key(format!("{pk_a}_{pk_b}")), a: pk_a, b: pk_b }));
+            }
+            self.row(
+                "dds.s_product_names",
+                json!({ "h_product_pk": h_product, "hk_product_names_hashdiff": hashdiff(&[&name]), "name": name }),
+            );
+            if status == "CLOSED" {
+                for (table, pk, name) in [
+                    ("cdm.user_product_counters", &h_product, name),
+                    ("cdm.user_category_counters", &h_category, category),
+                ] {
+                    if self.counted.insert((format!("{h_user}{pk}"), h_order.clone(), table.to_owned())) {
+                        let counter = self.counters.entry((table, h_user.clone(), pk.clone())).or_default();
+                        *counter = (name, counter.1 + 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All rows by table.
+    fn rows(mut self) -> BTreeMap<&'static str, BTreeSet<String>> {
+        for ((table, user, pk), (name, count)) in std::mem::take(&mut self.counters) {
+            let of = if table.contains("product") { "product" } else { "category" };
+            let (id, of_name) = (format!("{of}_id"), format!("{of}_name"));
+            self.row(table, json!({ "user_id": user, id: pk, of_name: name, "order_cnt": count }));
+        }
+        self.tables
+    }
+}
+
+/// A row with its columns in order, and without when and from where it was loaded.
+fn sorted(row: &Value) -> String {
+    let columns: BTreeMap<&String, &Value> =
+        row.as_object().unwrap().iter().filter(|(name, _)| !name.starts_with("load_")).collect();
+    json!(columns).to_string()
+}
+
+fn reference() -> BTreeMap<String, Value> {
+    let lines = std::fs::read_to_string(repository().join(FOLDER).join("reference.ndjson")).unwrap();
+    let entry = |line: &str| {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        (entry["key"].as_str().unwrap().to_owned(), entry["value"].clone())
+    };
+    lines.lines().map(entry).collect()
+}
+
+/// All rows of all tables of a place.
+fn found(site: &Site) -> BTreeMap<String, Vec<Value>> {
+    let (runtime, store, log) = site.open();
+    let specs: Vec<Spec> =
+        std::iter::once(&site.spec_path).chain(&site.more).map(|path| Spec::read(path).unwrap()).collect();
+    let tables = runtime.block_on(async {
+        let mut tables = BTreeMap::new();
+        for table in specs.iter().flat_map(|spec| &spec.tables) {
+            let mut query = TableQuery { limit: 1_000, ..TableQuery::default() };
+            let mut rows = Vec::new();
+            loop {
+                let page = store.read_table(table, &query).await.unwrap();
+                rows.extend(page.rows);
+                match page.next {
+                    Some(next) => query.after = Some(next),
+                    None => break,
+                }
+            }
+            tables.insert(table.name.clone(), rows);
+        }
+        tables
+    });
+    drop((store, log));
+    runtime.shutdown_background();
+    tables
+}
+
+/// Whether the vault and the marts are what the model says, each row once.
+#[track_caller]
+fn check(site: &Site, orders: &[Value]) {
+    let (found, expected) = (found(site), Model::of(orders, &reference()).rows());
+    for (table, expected) in &expected {
+        let rows = &found[*table];
+        let set: BTreeSet<String> = rows.iter().map(sorted).collect();
+        let missing: Vec<_> = expected.difference(&set).take(3).collect();
+        let extra: Vec<_> = set.difference(expected).take(3).collect();
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "{table}: missing {missing:#?}, unexpected {extra:#?}"
+        );
+        assert_eq!(rows.len(), expected.len(), "{table}: some rows are there twice");
+    }
+    let stored: BTreeMap<i64, &Value> =
+        found["stg.order_events"].iter().map(|row| (row["object_id"].as_i64().unwrap(), row)).collect();
+    assert_eq!(
+        stored.len(),
+        orders.iter().map(|order| order["object_id"].as_i64()).collect::<BTreeSet<_>>().len()
+    );
+    for order in orders {
+        assert_eq!(stored[&order["object_id"].as_i64().unwrap()]["payload"], order["payload"]);
+    }
+}
+
+/// The document's own order: the ids whose keys it shows.
+fn documented() -> Value {
+    json!({
+        "object_id": 7_608_298, "object_type": "order", "sent_dttm": "2025-02-22T09:43:14.049943+00:00",
+        "payload": {
+            "restaurant": { "id": "af69ef12f4f34c6d86441c69" }, "user": { "id": "d3275d9d9530440ea2b0be23" },
+            "date": "2025-02-22T08:56:14.049848+00:00",
+            "order_items": [
+                { "id": "97a91f3df3b44224bb8d67a4", "name": "x", "price": 641, "category": "x", "quantity": 5 },
+                { "id": "22a38d8dbb584051b8b72f15", "name": "x", "price": 0, "category": "x", "quantity": 5 },
+            ],
+            "cost": 4_050, "payment": 4_050, "final_status": "CLOSED",
+        }
+    })
+}
+
+/// What the lookups have of the document's order, as lines for `reference load`.
+fn documented_reference(site: &Site) -> String {
+    let path = site.folder.path().join("documented.ndjson");
+    let dish = |id: &str, name: &str, price: u64| json!({ "_id": id, "name": name, "price": price, "category": "Супы" });
+    let lines = [
+        json!({ "key": "d3275d9d9530440ea2b0be23", "value": { "_id": "d3275d9d9530440ea2b0be23", "name": "Ада" } }),
+        json!({ "key": "af69ef12f4f34c6d86441c69", "value": {
+            "_id": "af69ef12f4f34c6d86441c69", "name": "Столовая",
+            "menu": [dish("97a91f3df3b44224bb8d67a4", "суп", 641), dish("22a38d8dbb584051b8b72f15", "щи", 169)] } }),
+    ];
+    std::fs::write(&path, lines.map(|line| line.to_string() + "\n").concat()).unwrap();
+    path.display().to_string()
+}
+
+fn the_documents_order(set: Set, shape: Shape) {
+    let site = site(set, shape, "documented");
+    site.must(&["reference", "load", &documented_reference(&site)]);
+    let mut host = site.host(None);
+    host.wait_until_ready();
+    // Encoded twice too, as the original's services send it; other types and re-sent orders cause nothing.
+    let order = documented();
+    let twice = Value::String(order.to_string()).to_string();
+    let other = json!({ "object_id": 1, "object_type": "ticket", "payload": {} });
+    feed(&site, [order.to_string(), other.to_string(), twice]);
+    site.wait_until_done(&mut [&mut host]);
+    let found = found(&site);
+    let column = |table: &str, column: &str| -> BTreeSet<String> {
+        found[table].iter().map(|row| row[column].as_str().unwrap().to_owned()).collect()
+    };
+    let keys = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
+    for (table, key, expected) in [
+        ("dds.h_order", "h_order_pk", &["2a86e8a3-faae-37c2-9cb6-70af837dd42f"][..]),
+        ("dds.h_user", "h_user_pk", &["25f98706-7d86-3388-bfba-ea8376a8bbe1"]),
+        (
+            "dds.h_product",
+            "h_product_pk",
+            &["b5ed2502-4f0d-3dc6-9a39-22cd6038acbf", "5fef8f39-d458-3793-a1ee-a3333506ecc4"],
+        ),
+        ("dds.h_category", "h_category_pk", &["9b6bbc10-93eb-34e4-947d-97fe9f716803"]),
+        ("dds.h_restaurant", "h_restaurant_pk", &["071485c1-74fc-34c3-a1e5-7e44a418c476"]),
+        ("dds.l_order_user", "hk_order_user_pk", &["85ee8d37-64f1-323c-aaca-9fabc2aae696"]),
+        (
+            "dds.l_order_product",
+            "hk_order_product_pk",
+            &["ada3df49-5867-3734-98eb-2d21543c0a8d", "16bcc2ee-cdd3-381d-8f41-2245e59af78f"],
+        ),
+        (
+            "dds.l_product_category",
+            "hk_product_category_pk",
+            &["f57aaacd-d153-3a27-925b-2dd53cb51d4b", "41df144c-0817-3c5a-ba09-6f85705c2831"],
+        ),
+        (
+            "dds.l_product_restaurant",
+            "hk_product_restaurant_pk",
+            &["c48606a9-5fbf-3b13-afbc-9d5e1920bf2b", "57dbfe02-7d9a-3db6-8cb7-337eed128b82"],
+        ),
+    ] {
+        assert_eq!(column(table, key), keys(expected), "{table}");
+    }
+    assert_eq!(column("dds.s_user_names", "userlogin"), keys(&["Ада"]), "the name where there is no login");
+    let count = |table: &str| -> Vec<i64> {
+        found[table].iter().map(|row| row["order_cnt"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(count("cdm.user_product_counters"), [1, 1]);
+    assert_eq!(count("cdm.user_category_counters"), [1], "two products of one category are one order");
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+#[test]
+fn the_documents_order_gives_its_keys() {
+    the_documents_order(Set::Embedded, Shape::One);
+}
+
+#[test]
+fn the_documents_order_gives_its_keys_in_three_pipelines() {
+    the_documents_order(Set::Real, Shape::Three);
+}
+
+/// Killed again and again, orders sent twice, and all of it read once more from offset 0.
+fn kills_change_nothing(set: Set, shape: Shape, kills: u64) {
+    let site = site(set, shape, "kills");
+    let all = orders(&site, 3_000, 7);
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut waiting, mut fed) = (&all[..], 0);
+    let mut host: Host = site.host(None);
+    for _ in 0..kills {
+        let (now, later) = waiting.split_at(waiting.len().min(all.len() / kills as usize));
+        waiting = later;
+        // Some of those before come once more.
+        let again: Vec<Value> = (0..20.min(fed)).map(|_| all[random.usize(..fed)].clone()).collect();
+        fed += now.len();
+        feed(&site, texts(now).into_iter().chain(texts(&again)));
+        std::thread::sleep(Duration::from_millis(random.u64(100..1_500)));
+        host.kill();
+        host = site.host(None);
+    }
+    feed(&site, texts(waiting));
+    site.wait_until_done(&mut [&mut host]);
+    check(&site, &all);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+    // Another group over the same tables: every record from offset 0.
+    let text = std::fs::read_to_string(&site.spec_path).unwrap();
+    let again = text.replace(&format!("name = \"{}", site.name), &format!("name = \"{}-again", site.name));
+    assert_ne!(text, again);
+    std::fs::write(&site.spec_path, again).unwrap();
+    let mut host = site.host(None);
+    site.wait_until_done(&mut [&mut host]);
+    check(&site, &all);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+#[test]
+fn thirty_kills_and_a_replay_change_nothing() {
+    kills_change_nothing(Set::Real, Shape::One, 30);
+}
+
+#[test]
+fn kills_change_nothing_in_three_pipelines() {
+    kills_change_nothing(Set::Real, Shape::Three, 10);
+}
+
+#[test]
+fn kills_change_nothing_on_the_embedded_set() {
+    kills_change_nothing(Set::Embedded, Shape::One, 8);
+}
+
+/// A user that nobody knows yet: the order waits, and is loaded when the user is there; for ever unknown, it is a dead
+/// letter.
+fn unknown_users_wait(set: Set) {
+    let site = site(set, Shape::One, "unknown");
+    let mut host = site.host(None);
+    host.wait_until_ready();
+    let mut all = orders(&site, 2, 3);
+    let late = format!("{:024x}", fastrand::u64(..));
+    let never = format!("{:024x}", fastrand::u64(..));
+    all[0]["payload"]["user"]["id"] = json!(late);
+    all[1]["payload"]["user"]["id"] = json!(never);
+    feed(&site, texts(&all));
+    let start = Instant::now();
+    while site.status()["parked"] != 2 {
+        assert!(start.elapsed() < Duration::from_secs(60), "{:#}\n{}", site.status(), host.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(found(&site).values().all(Vec::is_empty), "nothing of a record that waits is written");
+    let path = site.folder.path().join("late.ndjson");
+    let user = json!({ "key": late, "value": { "_id": late, "name": "Поздний", "login": "late" } });
+    std::fs::write(&path, user.to_string()).unwrap();
+    site.must(&["reference", "load", &path.display().to_string()]);
+    site.wait_until_done(&mut [&mut host]);
+    assert_eq!(found(&site)["dds.h_order"].len(), 1);
+    let (runtime, store, log) = site.open();
+    let query =
+        DeadLetterQuery { pipeline: Some(site.name.clone()), limit: 10, ..DeadLetterQuery::default() };
+    let letters = runtime.block_on(store.dead_letters(&query)).unwrap();
+    assert_eq!(letters.len(), 1, "{letters:#?}");
+    assert_eq!(letters[0].failure.faults[0].code, "not-found");
+    assert!(letters[0].failure.faults[0].reason.contains(&never), "{letters:#?}");
+    drop((store, log));
+    runtime.shutdown_background();
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+#[test]
+fn unknown_users_wait_on_the_embedded_set() {
+    unknown_users_wait(Set::Embedded);
+}
+
+#[test]
+fn unknown_users_wait_for_redis() {
+    unknown_users_wait(Set::Real);
+}
+
+/// One more satellite is a few lines of configuration, while the pipeline runs.
+#[test]
+fn a_satellite_is_added_while_the_pipeline_runs() {
+    let mut site = site(Set::Real, Shape::One, "added");
+    // The table is declared before anything writes it.
+    let more = "[[table]]\nname = \"dds.s_order_dates\"\nmode = \"satellite\"\nkey = [\"h_order_pk\"]\n\
+        hashdiff = \"hashdiff\"\nload = \"load_dt\"\ncolumns = [{ name = \"h_order_pk\", type = \"uuid\" }, \
+        { name = \"hashdiff\", type = \"uuid\" }, { name = \"date\", type = \"timestamp\" }, \
+        { name = \"load_dt\", type = \"timestamp\" }, { name = \"load_src\", type = \"varchar(32)\" }]\n";
+    let spec = std::fs::read_to_string(&site.spec_path).unwrap();
+    std::fs::write(&site.spec_path, format!("{spec}\n{more}")).unwrap();
+    site.token = Some(site.must(&["token", "create", "tests", "--role", "admin"]).trim().to_owned());
+    let mut host = site.host(None);
+    host.wait_until_ready();
+    let all = orders(&site, 400, 9);
+    feed(&site, texts(&all[..200]));
+    site.wait_until_done(&mut [&mut host]);
+    let vault = std::fs::read_to_string(site.folder.path().join("vault.toml")).unwrap();
+    let satellite = "[[satellite]]\ntable = \"dds.s_order_dates\"\nof = \"order\"\nhashdiff = \"hashdiff\"\n\
+        columns = { date = { pointer = \"/payload/date\", type = \"timestamp\" } }\n";
+    let config: toml::Value = toml::from_str(&format!("{vault}\n{satellite}")).unwrap();
+    // A configuration belongs to a version of the catalog.
+    let code = std::fs::read(crate::sandbox::modules().join("data-vault.wasm")).unwrap();
+    host.must_push("data-vault", "1", &code);
+    let order = json!({ "module": "data-vault@1", "config": config });
+    let swap = host.must_swap(&site.name, "vault", &order);
+    host.wait_for_swap(&site.name, swap);
+    feed(&site, texts(&all[200..]));
+    site.wait_until_done(&mut [&mut host]);
+    check(&site, &all);
+    assert_eq!(found(&site)["dds.s_order_dates"].len(), 200, "filled from then on");
+    let tables = sql(&site.database_url(), "SELECT count(*) FROM dds.s_order_dates");
+    assert_eq!(tables, "200");
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
