@@ -50,7 +50,7 @@ pub(crate) fn drain(
     stages: Stages,
     expected: Expected,
 ) -> anyhow::Result<Drained> {
-    let mut host = HostProcess::start(setup, spec, stages)?;
+    let mut host = HostProcess::start(setup, &[spec], stages)?;
     let drained = watch(&mut host, expected.records)?;
     host.stop()?;
     runtime.block_on(check(setup, spec, expected))?;

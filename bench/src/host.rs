@@ -15,8 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The pipeline's spec
-    spec: PathBuf,
+    /// The pipelines' specs
+    #[arg(required = true)]
+    specs: Vec<PathBuf>,
     /// Work the stages natively, without the sandbox
     #[arg(long)]
     natively: bool,
@@ -26,13 +27,16 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = arguments.settings.complete()?;
-    let spec = Arc::new(Spec::read(&arguments.spec)?);
+    let mut specs = Vec::with_capacity(arguments.specs.len());
+    for spec in &arguments.specs {
+        specs.push(Arc::new(Spec::read(spec)?));
+    }
     let metrics = telemetry::install_metrics()?;
     let listener = TcpListener::bind(settings.listen_address()?).await.context("the HTTP interface")?;
     let host = if arguments.natively {
-        Host::open_adapted(&settings, vec![spec], native::replace).await?
+        Host::open_adapted(&settings, specs, native::replace).await?
     } else {
-        Host::open(&settings, vec![spec]).await?
+        Host::open(&settings, specs).await?
     };
     let server = host.serve(listener, host.app_state(IngestLimits::default(), metrics));
     let running = host.start()?;

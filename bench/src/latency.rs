@@ -92,7 +92,7 @@ impl<'a> Probe<'a> {
         condition: &str,
     ) -> anyhow::Result<Self> {
         bench.runtime.block_on(bench.log.ensure_topic(&backlog.new_topic()))?;
-        let mut host = HostProcess::start(&ready.setup, &ready.spec, Stages::Guests)?;
+        let mut host = HostProcess::start(&ready.setup, &[&ready.spec], Stages::Guests)?;
         let start = Instant::now();
         while host.progress()?.is_none() {
             if start.elapsed() > LOST {

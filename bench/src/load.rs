@@ -5,6 +5,7 @@ mod city;
 mod core;
 
 use crate::pipelines::Pipeline;
+use gristmill::generate::{Records, Scenario};
 
 /// The size that records are padded to, bytes.
 pub(crate) const RECORD_BYTES: usize = 1_024;
@@ -45,7 +46,30 @@ pub(crate) fn record(pipeline: Pipeline, number: u64) -> Made {
     match pipeline {
         Pipeline::Core => core::order(original, fault(number), &mut random),
         Pipeline::City | Pipeline::CityWhole => city::order(original, fault(number), &mut random),
+        Pipeline::Vault => vault_order(number),
         Pipeline::Items => item(number, None),
+    }
+}
+
+/// The same for each run, so that all runs have the same orders.
+fn vault_orders() -> &'static Records {
+    const AT_MS: i64 = 1_790_000_000_000;
+    static ORDERS: std::sync::LazyLock<Records> =
+        std::sync::LazyLock::new(|| Records::new(Scenario::OrderVault, 1, AT_MS));
+    &ORDERS
+}
+
+fn vault_order(number: u64) -> Made {
+    let made = vault_orders().nth(number);
+    Made { key: made.key, value: made.value }
+}
+
+/// What must have become of the first `records` of a pipeline's backlog.
+pub(crate) fn expected_of(pipeline: Pipeline, records: u64) -> Expected {
+    match pipeline {
+        // As the example's generator makes them: each once, none faulty.
+        Pipeline::Vault => Expected { records, rows: records, dead_letters: 0 },
+        _ => expected(records),
     }
 }
 

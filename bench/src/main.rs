@@ -20,6 +20,7 @@ mod profile;
 mod report;
 mod run;
 mod site;
+mod vault;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ enum Command {
     /// Shows where the time goes, function by function, on the same load
     #[command(args_override_self = true)]
     Profile(profile::Arguments),
+    /// Measures examples/order-vault: as one pipeline and as three, natively and with guests
+    #[command(args_override_self = true)]
+    Vault(vault::Arguments),
     /// What is measured: a host like that of `gristmill run`
     Host(Box<host::Arguments>),
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
+        Command::Vault(arguments) => vault::run(&arguments),
         Command::Host(arguments) => serve(*arguments),
     };
     match outcome {

@@ -2,12 +2,13 @@
 
 use crate::convert;
 use anyhow::bail;
+use gristmill::lookup::Lookups;
 use gristmill::record::Batch;
-use gristmill::transform::Pipeline;
 use gristmill::transform::native::{NativeMaker, NativeTransform, contract};
+use gristmill::transform::{Pipeline, Stage};
 use gristmill_sdk::Transform;
 use gristmill_sdk::bindings::gristmill::transform::types as sdk;
-use gristmill_sdk::instance::{Instance, no_lookups};
+use gristmill_sdk::instance::Instance;
 use std::sync::Arc;
 
 /// A guest's transform without its sandbox.
@@ -15,19 +16,26 @@ struct Native<T> {
     instance: Instance<T>,
     /// Filled anew for each call: its memory is kept, as a guest keeps its own.
     batch: sdk::Batch,
+    lookups: Option<Arc<dyn Lookups>>,
 }
 
 impl<T: Transform + Send> NativeTransform for Native<T> {
     fn apply(&mut self, batch: &Batch) -> Result<contract::Effects, String> {
         convert::fill(&mut self.batch, batch);
-        self.instance.apply(&self.batch, &mut no_lookups).map(convert::effects)
+        let lookups = self.lookups.as_ref();
+        let mut ask = |name: &str, keys: &[Vec<u8>]| match lookups {
+            Some(lookups) => lookups.get_many(name, keys).map_err(|unavailable| unavailable.to_string()),
+            None => Err(format!("lookup `{name}`: there are none")),
+        };
+        self.instance.apply(&self.batch, &mut ask).map(convert::effects)
     }
 }
 
-fn maker<T: Transform + Send + 'static>(config: Arc<str>) -> NativeMaker {
+fn maker<T: Transform + Send + 'static>(stage: &Stage) -> NativeMaker {
+    let (config, lookups) = (stage.config.clone(), stage.lookups());
     Arc::new(move || {
         let instance = Instance::<T>::configure(&config)?;
-        Ok(Box::new(Native { instance, batch: convert::empty_batch() }))
+        Ok(Box::new(Native { instance, batch: convert::empty_batch(), lookups: lookups.clone() }))
     })
 }
 
@@ -35,11 +43,13 @@ fn maker<T: Transform + Send + 'static>(config: Arc<str>) -> NativeMaker {
 pub(crate) fn replace(stages: Pipeline) -> anyhow::Result<Pipeline> {
     let mut native = Vec::with_capacity(stages.stages.len());
     for stage in stages.stages {
-        let config = stage.config.clone();
         let maker = match stage.module.name.as_str() {
-            "core-orders" => maker::<native_core_orders::CoreOrders>(config),
-            "validate" => maker::<native_validate::Validate>(config),
-            "route" => maker::<native_route::Route>(config),
+            "core-orders" => maker::<native_core_orders::CoreOrders>(&stage),
+            "validate" => maker::<native_validate::Validate>(&stage),
+            "enrich" => maker::<native_enrich::Enrich>(&stage),
+            "data-vault" => maker::<native_data_vault::DataVault>(&stage),
+            "mart" => maker::<native_mart::Mart>(&stage),
+            "route" => maker::<native_route::Route>(&stage),
             other => bail!("the module `{other}` is not there natively"),
         };
         native.push(stage.natively(maker));

@@ -14,6 +14,8 @@ pub(crate) enum Pipeline {
     City,
     /// examples/city-orders as it is.
     CityWhole,
+    /// examples/order-vault as one pipeline: three stages, 19 tables.
+    Vault,
     /// `guests/misbehave`: a guest that fails on demand.
     #[value(skip)]
     Items,
@@ -28,6 +30,7 @@ impl Pipeline {
             Pipeline::Core => "core",
             Pipeline::City => "city-orders, topics and mail off",
             Pipeline::CityWhole => "city-orders",
+            Pipeline::Vault => "order-vault",
             Pipeline::Items => "items",
         }
     }
@@ -38,6 +41,7 @@ impl Pipeline {
             Pipeline::Core => "core",
             Pipeline::City => "city",
             Pipeline::CityWhole => "citywhole",
+            Pipeline::Vault => "vault",
             Pipeline::Items => "items",
         }
     }
@@ -47,6 +51,7 @@ impl Pipeline {
         match self {
             Pipeline::Core => "core",
             Pipeline::City | Pipeline::CityWhole => "city",
+            Pipeline::Vault => "vault",
             Pipeline::Items => "items",
         }
     }
@@ -56,6 +61,7 @@ impl Pipeline {
         match self {
             Pipeline::Core => "core_orders",
             Pipeline::City | Pipeline::CityWhole => "orders",
+            Pipeline::Vault => "stg.order_events",
             Pipeline::Items => "items",
         }
     }
@@ -88,6 +94,7 @@ pub(crate) fn write_spec(
 ) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut spec = match pipeline {
+        Pipeline::Vault => vault_part("pipeline.toml", folder)?,
         Pipeline::Core => read(&repository().join("bench/pipelines/core/pipeline.toml"))?,
         Pipeline::Items => read(&repository().join("bench/pipelines/items/pipeline.toml"))?,
         Pipeline::City | Pipeline::CityWhole => {
@@ -110,6 +117,45 @@ pub(crate) fn write_spec(
     std::fs::write(&path, toml::to_string(&spec)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// The example order-vault: where its files are.
+fn vault() -> PathBuf {
+    repository().join("examples/order-vault")
+}
+
+/// A spec of the example order-vault; what it names is copied into the folder.
+fn vault_part(file: &str, folder: &Path) -> anyhow::Result<Table> {
+    for config in ["enrich.toml", "vault.toml", "marts.toml"] {
+        std::fs::copy(vault().join(config), folder.join(config))
+            .with_context(|| format!("cannot copy {config}"))?;
+    }
+    let mut spec = read(&vault().join(file))?;
+    spec.remove("http");
+    Ok(spec)
+}
+
+/// The three specs of order-vault that are joined by topics, in their order; the first one reads `topic`.
+pub(crate) fn write_joined(names: &Names<'_>, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut topic = names.topic.to_owned();
+    let mut paths = Vec::new();
+    for part in ["stg", "dds", "cdm"] {
+        let mut spec = vault_part(&format!("{part}.toml"), folder)?;
+        let group = format!("{}-{part}", names.pipeline);
+        // The topics between are new for each run, as the groups are.
+        let prefix = format!("{}.{group}", names.prefix);
+        rename(&mut spec, &Names { pipeline: &group, topic: &topic, prefix: &prefix, ..*names });
+        let output = spec.get("output").and_then(Value::as_array).and_then(|all| all.first());
+        if let Some(next) = output.and_then(|output| output.get("topic")).and_then(Value::as_str) {
+            topic = next.to_owned();
+        }
+        let path = folder.join(format!("{part}.toml"));
+        std::fs::write(&path, toml::to_string(&spec)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 fn read(path: &Path) -> anyhow::Result<Table> {
@@ -168,14 +214,17 @@ mod tests {
 
     #[test]
     fn every_spec_is_one() {
-        for pipeline in Pipeline::ALL.into_iter().chain([Pipeline::Items]) {
+        for pipeline in Pipeline::ALL.into_iter().chain([Pipeline::Vault, Pipeline::Items]) {
             let folder =
                 std::env::temp_dir().join(format!("bench-{}-{}", pipeline.slug(), std::process::id()));
             let names = Names { pipeline: "p", topic: "t", prefix: "out", modules: Path::new("/modules") };
             let spec = Spec::read(&write_spec(pipeline, &names, &folder, |_| {}).unwrap()).unwrap();
             assert_eq!((spec.name.as_str(), spec.source.topic.as_str()), ("p", "t"));
             assert_eq!(spec.tables[0].name, pipeline.table());
-            assert_eq!(spec.publishes(), matches!(pipeline, Pipeline::CityWhole | Pipeline::Items));
+            assert_eq!(
+                spec.publishes(),
+                matches!(pipeline, Pipeline::CityWhole | Pipeline::Items | Pipeline::Vault)
+            );
             assert_eq!(spec.mail.is_some(), pipeline == Pipeline::CityWhole);
             std::fs::remove_dir_all(folder).unwrap();
         }

@@ -15,6 +15,8 @@ const END_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Setup {
     pub(crate) log: String,
     pub(crate) store: String,
+    /// Where lookups are answered, if not from the store.
+    pub(crate) lookup: Option<String>,
     pub(crate) modules: PathBuf,
     /// For mail, and for what the host has to say.
     pub(crate) folder: PathBuf,
@@ -75,13 +77,13 @@ pub(crate) enum Stages {
 
 impl HostProcess {
     /// Starts this program's `host`.
-    pub(crate) fn start(setup: &Setup, spec: &Path, stages: Stages) -> anyhow::Result<Self> {
+    pub(crate) fn start(setup: &Setup, specs: &[&Path], stages: Stages) -> anyhow::Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let said = setup.folder.join("host.log");
         let mut command = Command::new(std::env::current_exe()?);
         let natively = (stages == Stages::Native).then_some("--natively");
-        command.arg("host").arg(spec).args(natively);
+        command.arg("host").args(specs).args(natively);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GRISTMILL_") {
                 command.env_remove(name);
@@ -89,6 +91,9 @@ impl HostProcess {
         }
         if stages == Stages::NamedGuests {
             command.env("GRISTMILL_PERF_MAP", "1");
+        }
+        if let Some(lookup) = &setup.lookup {
+            command.env("GRISTMILL_LOOKUP", lookup);
         }
         let child = command
             .env("GRISTMILL_LOG", &setup.log)
@@ -118,6 +123,11 @@ impl HostProcess {
             return Ok(None);
         };
         Ok(Some(parse(&answer.body_mut().read_to_string()?)))
+    }
+
+    /// Whether its pipelines have joined their groups.
+    pub(crate) fn is_ready(&self) -> bool {
+        ureq::get(format!("http://{}/readyz", self.address)).call().is_ok()
     }
 
     /// How its pipelines are, in its own words.

@@ -62,7 +62,7 @@ fn record(bench: &Bench, arguments: &Arguments, samples: &Path) -> anyhow::Resul
     let ready = bench.ready(arguments.pipeline, "profile", |_| {})?;
     let expected = load::expected(arguments.records);
     let stages = if arguments.natively { Stages::Native } else { Stages::NamedGuests };
-    let mut host = HostProcess::start(&ready.setup, &ready.spec, stages)?;
+    let mut host = HostProcess::start(&ready.setup, &[&ready.spec], stages)?;
     while host.progress()?.is_none_or(|progress| progress.records == 0) {
         std::thread::sleep(Duration::from_millis(20));
     }

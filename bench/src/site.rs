@@ -8,7 +8,9 @@ use crate::pipelines::{self, Names, Pipeline};
 use crate::process::{Setup, Stages};
 use anyhow::{Context, bail};
 use gristmill::config::Settings;
+use gristmill::generate::Scenario;
 use gristmill::log::Log;
+use gristmill::lookup::{KeyValues, Redis};
 use gristmill::spec::Spec;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +33,9 @@ pub(crate) struct Place {
     /// A PostgreSQL server on which databases may be made: postgres://user:password@host/database
     #[arg(long, env = "GRISTMILL_TEST_STORE", value_name = "URL", hide_env_values = true)]
     pub(crate) store: String,
+    /// A Redis server: redis://host:port; what order-vault looks up is written there
+    #[arg(long, env = "GRISTMILL_TEST_LOOKUP", value_name = "URL", hide_env_values = true)]
+    pub(crate) lookup: Option<String>,
     /// The folder of modules
     #[arg(long, env = "GRISTMILL_TEST_MODULES", value_name = "FOLDER")]
     pub(crate) modules: PathBuf,
@@ -66,6 +71,32 @@ impl Bench {
         let settings = Settings { log: Some(place.log.clone()), store, ..Settings::default() };
         let (_, log) = runtime.block_on(settings.open())?;
         Ok(Bench { id, place, folder, runtime, log, written: BTreeMap::new() })
+    }
+
+    /// Writes what order-vault looks up to where it is looked up.
+    pub(crate) fn load_reference(&self) -> anyhow::Result<()> {
+        let url = self.place.lookup.as_ref().context("order-vault needs a Redis (--lookup)")?;
+        let redis = Redis::new(url).map_err(anyhow::Error::msg)?;
+        let entries = Scenario::OrderVault.reference().into_iter();
+        let entries = entries.map(|made| (made.key.into_bytes(), made.value.into_bytes())).collect();
+        self.runtime.block_on(redis.put_many(entries)).map_err(anyhow::Error::msg)
+    }
+
+    /// The three pipelines of order-vault, joined by topics, ready to begin.
+    pub(crate) fn ready_joined(&self, run: &str) -> anyhow::Result<(Vec<PathBuf>, Setup, Database)> {
+        let folder = self.folder.join(run);
+        let (group, prefix) = (format!("{}-{run}", self.id), self.id.clone());
+        let topic = self.topic(Pipeline::Vault.backlog());
+        let specs = pipelines::write_joined(&self.names(&group, &topic, &prefix), &folder)?;
+        let database = self.database(run)?;
+        let setup = Setup {
+            log: self.place.log.clone(),
+            store: database.url(),
+            lookup: self.place.lookup.clone(),
+            modules: self.place.modules.clone(),
+            folder,
+        };
+        Ok((specs, setup, database))
     }
 
     /// The name of a topic of this benchmark's own.
@@ -136,6 +167,7 @@ impl Bench {
         let setup = Setup {
             log: self.place.log.clone(),
             store: database.url(),
+            lookup: self.place.lookup.clone(),
             modules: self.place.modules.clone(),
             folder,
         };
@@ -177,6 +209,7 @@ impl Bench {
         let setup = Setup {
             log: "journal:".to_owned(),
             store: format!("sqlite:{}", file.display()),
+            lookup: self.place.lookup.clone(),
             modules: self.place.modules.clone(),
             folder: folder.clone(),
         };

@@ -28,6 +28,18 @@ const QUICK: [&str; 14] = [
     "20000",
 ];
 const QUICK_PROFILE: [&str; 2] = ["--records", "60000"];
+const QUICK_VAULT: [&str; 10] = [
+    "--orders",
+    "5000",
+    "--rounds",
+    "1",
+    "--call-rounds",
+    "2",
+    "--fresh-orders",
+    "2000",
+    "--many-orders",
+    "20000",
+];
 
 /// Runs it, and leaves its results.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
@@ -61,13 +73,17 @@ fn measure(bench: &Bench, running: &Running) -> Result<()> {
     let target = workspace::target_folder()?;
     let profile = if bench.quick { "debug" } else { "release" };
     let mut command = std::process::Command::new(target.join(profile).join(PACKAGE));
-    command.arg(if bench.profile { "profile" } else { "run" });
-    let quick: &[&str] = match (bench.quick, bench.profile) {
-        (true, true) => &QUICK_PROFILE,
-        (true, false) => &QUICK,
-        (false, _) => &[],
+    let (what, quick): (_, &[&str]) = match (bench.vault, bench.profile) {
+        (true, _) => ("vault", &QUICK_VAULT),
+        (false, true) => ("profile", &QUICK_PROFILE),
+        (false, false) => ("run", &QUICK),
     };
-    command.args(quick).args(&bench.arguments).arg("--out").arg(results(&target));
+    command
+        .arg(what)
+        .args(if bench.quick { quick } else { &[] })
+        .args(&bench.arguments)
+        .arg("--out")
+        .arg(results(&target));
     command.envs(running.variables.iter().map(|(name, value)| (name, value)));
     command.env("GRISTMILL_TEST_MODULES", guests::modules_folder()?).current_dir(workspace::root());
     workspace::run(&mut command)

@@ -24,6 +24,9 @@ usage: cargo xtask COMMAND
   bench [--quick] [OPTION…]   measures what the sandbox costs, with real servers and the shipped profile: a table,
                               and bench.json and bench.svg in <target>/bench. --quick: small numbers from a debug
                               build, to see that it works. More options: docs/benchmark.md
+  bench vault [--quick] [OPTION…]
+                              the same for examples/order-vault: orders per second as one pipeline and as three, what
+                              an order costs, natively and with guests, and whether that grows; vault.json
   bench --profile [OPTION…]   shows where the time goes on the same load, function by function (by perf)
   services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback, in plaintext and with TLS and
                               passwords; prints their addresses and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
@@ -66,6 +69,8 @@ pub(crate) struct Fuzz {
 pub(crate) struct Bench {
     pub(crate) quick: bool,
     pub(crate) profile: bool,
+    /// Of examples/order-vault.
+    pub(crate) vault: bool,
     /// The benchmark's own.
     pub(crate) arguments: Vec<String>,
 }
@@ -107,6 +112,7 @@ fn bench(words: &[&str]) -> Bench {
         match *word {
             "--quick" => bench.quick = true,
             "--profile" => bench.profile = true,
+            "vault" => bench.vault = true,
             word => bench.arguments.push(word.to_owned()),
         }
     }
@@ -220,7 +226,7 @@ mod tests {
     #[test]
     fn the_benchmark_gets_what_is_its_own() {
         let arguments = ["--rounds", "3"].map(str::to_owned).to_vec();
-        let bench = Bench { quick: true, profile: false, arguments };
+        let bench = Bench { quick: true, arguments, ..Bench::default() };
         assert_eq!(parsed("bench --rounds 3 --quick"), Ok(Command::Bench(bench)));
     }
 

@@ -20,7 +20,7 @@ impl fmt::Display for Scenario {
 }
 
 /// A record that was made up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Made {
     /// Its key: records that belong together have the same.
     pub key: String,
@@ -28,12 +28,28 @@ pub struct Made {
     pub value: String,
 }
 
+/// The records of a scenario, of one seed and time: each can be made by itself.
+pub struct Records(order_vault::Orders);
+
+impl Records {
+    /// Those of a seed, as of a point in time (milliseconds since 1970-01-01 UTC).
+    pub fn new(scenario: Scenario, seed: u64, at_ms: i64) -> Self {
+        match scenario {
+            Scenario::OrderVault => Self(order_vault::Orders::new(seed, at_ms)),
+        }
+    }
+
+    /// The record at a place, from 0.
+    pub fn nth(&self, place: u64) -> Made {
+        self.0.nth(place)
+    }
+}
+
 impl Scenario {
     /// So many records, as of a point in time (milliseconds since 1970-01-01 UTC).
     pub fn records(self, seed: u64, at_ms: i64, count: usize) -> impl Iterator<Item = Made> {
-        match self {
-            Scenario::OrderVault => order_vault::orders(seed, at_ms).take(count),
-        }
+        let records = Records::new(self, seed, at_ms);
+        (0..count as u64).map(move |place| records.nth(place))
     }
 
     /// What the records refer to, for the lookups of the scenario: always the same.

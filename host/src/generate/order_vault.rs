@@ -108,15 +108,25 @@ pub(super) fn reference() -> Vec<Made> {
     users.chain(restaurants).collect()
 }
 
-/// Orders without end, keyed by their users.
-pub(super) fn orders(seed: u64, at_ms: i64) -> impl Iterator<Item = Made> {
-    let world = World::new();
-    let mut rng = Rng::with_seed(seed);
-    let mut number = rng.u64(..ORDERS);
-    std::iter::from_fn(move || {
-        number = (number + STRIDE) % ORDERS;
-        order(&world, &mut rng, number, at_ms)
-    })
+/// The orders of a seed, keyed by their users.
+pub(super) struct Orders {
+    world: World,
+    seed: u64,
+    at_ms: i64,
+}
+
+impl Orders {
+    pub(super) fn new(seed: u64, at_ms: i64) -> Self {
+        Self { world: World::new(), seed, at_ms }
+    }
+
+    /// The order at a place; its number is no other place's, among the first ten million.
+    pub(super) fn nth(&self, place: u64) -> Made {
+        let first = Rng::with_seed(self.seed).u64(..ORDERS);
+        let number = (first + (place % ORDERS + 1) * STRIDE) % ORDERS;
+        let mut rng = Rng::with_seed(self.seed.rotate_left(32) ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        order(&self.world, &mut rng, number, self.at_ms).unwrap_or_default()
+    }
 }
 
 fn order(world: &World, rng: &mut Rng, number: u64, at_ms: i64) -> Option<Made> {
@@ -169,9 +179,10 @@ mod tests {
 
     #[test]
     fn orders_are_repeatable_distinct_and_refer_to_what_there_is() {
-        let some: Vec<Made> = orders(7, 1_700_000_000_000).take(2_000).collect();
-        assert_eq!(some, orders(7, 1_700_000_000_000).take(2_000).collect::<Vec<_>>());
-        assert_ne!(some[0], orders(8, 1_700_000_000_000).next().unwrap());
+        let orders = Orders::new(7, 1_700_000_000_000);
+        let some: Vec<Made> = (0..2_000).map(|place| orders.nth(place)).collect();
+        assert_eq!(some[1_999], Orders::new(7, 1_700_000_000_000).nth(1_999));
+        assert_ne!(some[0], Orders::new(8, 1_700_000_000_000).nth(0));
         let known: HashSet<String> = reference().into_iter().map(|made| made.key).collect();
         assert_eq!(known.len(), USERS + RESTAURANTS);
         let mut numbers = HashSet::new();

@@ -7,6 +7,7 @@ use super::check::{Checked, check_effects};
 use super::cpu_time;
 use super::error::Fault;
 use super::instance::{Stage, bounded};
+use crate::lookup::Lookups;
 use crate::record::Batch;
 use std::sync::Arc;
 
@@ -28,6 +29,11 @@ pub trait NativeTransform: Send {
 pub type NativeMaker = Arc<dyn Fn() -> Result<Box<dyn NativeTransform>, String> + Send + Sync>;
 
 impl Stage {
+    /// Where its lookups are answered, if it may ask any.
+    pub fn lookups(&self) -> Option<Arc<dyn Lookups>> {
+        self.lookups.clone()
+    }
+
     /// The same stage with native code in place of its module's. Its plan stays that of the module.
     #[must_use]
     pub fn natively(mut self, maker: NativeMaker) -> Self {
