@@ -170,6 +170,34 @@ impl Recipe {
         })
     }
 
+    /// All that decides which bytes a key has: keys of two recipes with one id are the same.
+    pub fn id(&self) -> String {
+        let name = match self.name {
+            Name::Framed => "framed",
+            Name::AutomateDv => "automate-dv",
+            Name::Datavault4dbt => "datavault4dbt",
+            Name::Uuid3X500 => "uuid3-x500",
+            Name::DbtUtils => "dbt-utils",
+        };
+        let algorithm = match self.algorithm {
+            Algorithm::Md5 => "md5",
+            Algorithm::Sha1 => "sha1",
+            Algorithm::Sha256 => "sha256",
+        };
+        let case = match (self.upper_keys, self.upper_hashdiffs) {
+            (true, true) => " upper",
+            (true, false) => " upper-keys",
+            (false, true) => " upper-hashdiffs",
+            (false, false) => "",
+        };
+        let marks = match self.name {
+            Name::AutomateDv => format!(" {} {}", self.delimiter, self.null),
+            _ => String::new(),
+        };
+        let zoned = if self.zoned { " zoned" } else { "" };
+        format!("{name} {algorithm}{case}{marks}{zoned}")
+    }
+
     /// The hash function.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -239,6 +239,7 @@ impl Vault {
             }
         }
         let table = plan.define_table(table, declared);
+        plan.keep_recipe(table, self.recipe.id());
         Ok(Entity { table, array, when, cells, hashed: Vec::new(), list: true })
     }
 }

@@ -68,6 +68,7 @@ pub struct Lookup(pub(crate) usize);
 pub(crate) struct TableShape {
     pub name: Cow<'static, str>,
     pub columns: Cow<'static, [Column]>,
+    pub recipe: Option<String>,
 }
 
 #[derive(Debug)]
@@ -93,12 +94,24 @@ pub struct Plan {
 impl Plan {
     /// Declares the table of a row type.
     pub fn table<R: Row>(&mut self) -> Table {
-        self.declare(TableShape { name: Cow::Borrowed(R::TABLE), columns: Cow::Borrowed(R::COLUMNS) })
+        self.declare(TableShape {
+            name: Cow::Borrowed(R::TABLE),
+            columns: Cow::Borrowed(R::COLUMNS),
+            recipe: None,
+        })
     }
 
     /// Declares a table whose columns come from the configuration.
     pub fn define_table(&mut self, name: impl Into<String>, columns: Vec<Column>) -> Table {
-        self.declare(TableShape { name: Cow::Owned(name.into()), columns: Cow::Owned(columns) })
+        self.declare(TableShape { name: Cow::Owned(name.into()), columns: Cow::Owned(columns), recipe: None })
+    }
+
+    /// Says how the keys of a declared table's rows are made: the host keeps it with the table, and takes no transform
+    /// that makes them otherwise.
+    pub fn keep_recipe(&mut self, table: Table, recipe: impl Into<String>) {
+        if let Some(shape) = self.tables.get_mut(table.0) {
+            shape.recipe = Some(recipe.into());
+        }
     }
 
     fn declare(&mut self, shape: TableShape) -> Table {
@@ -181,6 +194,7 @@ impl TableShape {
         contract::TablePlan {
             name: self.name.to_string(),
             columns: self.columns.iter().map(column).collect(),
+            recipe: self.recipe.clone(),
         }
     }
 }

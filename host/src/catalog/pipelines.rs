@@ -2,7 +2,7 @@
 //! revision too. Hosts that follow the catalog go over to the newest one.
 
 use super::check::Refused;
-use super::registry::{Error, Registry};
+use super::registry::{self, Error, Registry};
 use super::{NewRevision, Revision};
 use crate::deploy::{self, ALIVE_MS_MAX};
 use crate::lane::now_ms;
@@ -214,14 +214,16 @@ impl Registry {
 
     /// Whether its modules are there, take their configuration, and fit its tables, outputs and lookups.
     async fn opens(&self, spec: &Arc<Spec>) -> Result<(), Error> {
-        let lookups: Arc<dyn Lookups> = Arc::new(PipelineLookups {
-            spec: spec.clone(),
-            store: self.store.clone(),
-            keys: self.keys.clone(),
-            runtime: Handle::current(),
-        });
+        let (store, keys) = (self.store.clone(), self.keys.clone());
+        let lookups: Arc<dyn Lookups> =
+            Arc::new(PipelineLookups::new(spec.clone(), store, keys, Handle::current()));
         match deploy::own_stages(&self.store, &self.engine, spec, &lookups).await {
-            Ok(_) => Ok(()),
+            Ok(stages) => {
+                for stage in &stages.stages {
+                    registry::makes_the_same_keys(&self.store, stage).await?;
+                }
+                Ok(())
+            }
             Err(error) => match error.downcast::<crate::store::Error>() {
                 Ok(error) => Err(Error::Store(error)),
                 Err(error) => Err(Refused::new("does-not-fit", format!("{error:#}")).into()),

@@ -335,11 +335,13 @@ impl Registry {
             },
         };
         let digest = module.digest.clone();
-        self.prepare(&known, index, module, config.clone()).await.map_err(|refused| Refused {
+        let prepared = self.prepare(&known, index, module, config.clone()).await;
+        let prepared = prepared.map_err(|refused| Refused {
             code: "does-not-fit",
             message: format!("{name}@{version} does not fit {pipeline}/{stage}: {}", refused.message),
             more: refused.more,
         })?;
+        makes_the_same_keys(&self.store, &prepared).await?;
         let activation = NewActivation {
             pipeline: pipeline.to_owned(),
             stage: stage.to_owned(),
@@ -442,6 +444,14 @@ impl Registry {
             Prepare::Store(error) => Error::Store(error),
             Prepare::Unfit(message) => Refused::new("compile-failed", message).into(),
         })
+    }
+}
+
+/// Whether a stage makes the keys of its tables as they are made in them already.
+pub(super) async fn makes_the_same_keys(store: &Arc<dyn Store>, stage: &Stage) -> Result<(), Error> {
+    match store.check_recipes(&stage.plan.recipes).await {
+        Err(crate::store::Error::Unfit { message }) => Err(Refused::new("other-recipe", message).into()),
+        outcome => Ok(outcome?),
     }
 }
 

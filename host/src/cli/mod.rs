@@ -4,6 +4,7 @@ mod api;
 mod check;
 mod dead_letter;
 mod demo;
+mod explain;
 mod generate;
 mod ingest;
 mod mail;
@@ -63,6 +64,8 @@ enum Command {
     Token(token::Command),
     /// Appends the lines of a file to a topic, one record each
     Ingest(ingest::Arguments),
+    /// Tells which records made a row, in which batches, by which modules
+    Explain(explain::Arguments),
     /// Makes up records of an example, repeatable by a seed
     Generate(generate::Arguments),
     /// Looks after the data that lookups are answered from
@@ -124,6 +127,7 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::Mail(command) => mail::run(&settings, command).await,
         Command::Token(command) => token::run(&settings, command).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
+        Command::Explain(arguments) => explain::run(&settings, arguments).await,
         Command::Generate(arguments) => generate::run(&settings, arguments).await,
         Command::Reference(command) => reference::run(&settings, command).await,
     }

@@ -54,6 +54,7 @@ pub(super) async fn stage_of(
     let stage = tokio::task::spawn_blocking(prepare)
         .await
         .map_err(|error| Prepare::Unfit(format!("preparing it ended: {error}")))??;
+    store.keep_recipes(&stage.plan.recipes).await?;
     Ok(stage.activated(id))
 }
 

@@ -1,6 +1,7 @@
 //! A host: store, log and mail opened, its pipelines at work, its HTTP interface up; and all of it ended in order.
 
 mod checker;
+pub mod explain;
 mod follow;
 mod overview;
 mod works;

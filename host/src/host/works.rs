@@ -43,16 +43,17 @@ impl Works {
     ) -> anyhow::Result<Arc<Site>> {
         let named = || format!("pipeline {}", spec.name);
         self.store.prepare_tables(&spec).await.with_context(named)?;
-        let lookups: Arc<dyn Lookups> = Arc::new(PipelineLookups {
-            spec: spec.clone(),
-            store: self.store.clone(),
-            keys: self.keys.clone(),
-            runtime: Handle::current(),
-        });
+        let (store, keys) = (self.store.clone(), self.keys.clone());
+        let lookups: Arc<dyn Lookups> =
+            Arc::new(PipelineLookups::new(spec.clone(), store, keys, Handle::current()));
         let own = deploy::own_stages(&self.store, &self.engine, &spec, &lookups).await.with_context(named)?;
         let own = adapt(own)?;
         let first = deploy::first_stages(&self.store, &self.engine, &spec, &lookups, &own);
-        let live = Live::new(first.await.with_context(named)?, spec.swap, self.taken_up.clone());
+        let first = first.await.with_context(named)?;
+        for stage in &first.stages {
+            self.store.keep_recipes(&stage.plan.recipes).await.with_context(named)?;
+        }
+        let live = Live::new(first, spec.swap, self.taken_up.clone());
         live.pause(self.store.paused().await?.contains(&spec.name));
         let parts = Parts {
             spec,

@@ -211,6 +211,15 @@ pub trait Log: Send + Sync + 'static {
         Ok((end - next).max(0))
     }
 
+    /// The visible records of a partition from an offset on, at most so many; none at the end.
+    async fn read_range(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredRecord>, Error>;
+
     /// Everything that is visible in a topic now, by partition and offset (`read_committed`), at most so many
     /// records: for the demo, tests and a person's look, not for streams.
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error>;

@@ -1,15 +1,18 @@
 //! Answers by key for guests: from Redis, or from tables of the store. One call per table and batch, made from the
 //! lane's thread, which waits; every call has a time limit of its own, because no guest limit reaches it.
 
+mod cache;
 mod redis;
 
+use cache::Cache;
 pub use redis::Redis;
 
-use crate::spec::{LookupSource, Spec};
+use crate::spec::{Lookup, LookupSource, Spec};
 use crate::store::Store;
+use crate::telemetry;
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Answers in the order of the keys; `None` where there is none.
@@ -60,22 +63,29 @@ impl KeyValues for Reference {
 
 /// The lookups of one pipeline.
 pub struct PipelineLookups {
-    /// The pipeline.
-    pub spec: Arc<Spec>,
-    /// Its tables' store.
-    pub store: Arc<dyn Store>,
-    /// The server of `GRISTMILL_LOOKUP`.
-    pub keys: Arc<dyn KeyValues>,
-    /// Where the waiting is done.
-    pub runtime: Handle,
+    spec: Arc<Spec>,
+    store: Arc<dyn Store>,
+    keys: Arc<dyn KeyValues>,
+    runtime: Handle,
+    /// Of each declared lookup, if it keeps answers.
+    caches: Vec<Option<Cache>>,
 }
 
-impl Lookups for PipelineLookups {
-    fn get_many(&self, lookup: &str, keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
-        let unavailable = |message: String| Unavailable { lookup: lookup.to_owned(), message };
-        let Some(declared) = self.spec.lookups.iter().find(|declared| declared.name == lookup) else {
-            return Err(unavailable("the pipeline does not declare it".to_owned()));
+impl PipelineLookups {
+    /// The lookups of a pipeline: its tables are in `store`, `keys` is the server of `GRISTMILL_LOOKUP`, and `runtime` is
+    /// where the waiting is done.
+    pub fn new(spec: Arc<Spec>, store: Arc<dyn Store>, keys: Arc<dyn KeyValues>, runtime: Handle) -> Self {
+        let cache = |lookup: &Lookup| {
+            let age_max = Duration::from_millis(lookup.cache_ms_max);
+            (!age_max.is_zero()).then(|| Cache::new(age_max, lookup.cache_bytes_max))
         };
+        let caches = spec.lookups.iter().map(cache).collect();
+        PipelineLookups { spec, store, keys, runtime, caches }
+    }
+
+    /// Asks the source itself, within the lookup's time.
+    fn ask(&self, declared: &Lookup, keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
+        let unavailable = |message: String| Unavailable { lookup: declared.name.clone(), message };
         let limit = Duration::from_millis(declared.timeout_ms_max);
         let answers = self.runtime.block_on(async {
             let ask = async {
@@ -101,6 +111,64 @@ impl Lookups for PipelineLookups {
             Ok(answers)
         } else {
             Err(unavailable(format!("{} answers to {} keys", answers.len(), keys.len())))
+        }
+    }
+
+    /// Asks for what is not known.
+    fn ask_beyond(&self, cache: &Cache, declared: &Lookup, keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
+        let mut answers = cache.get(keys);
+        let unknown = |(place, answer): (usize, &Option<Vec<u8>>)| answer.is_none().then_some(place);
+        let places: Vec<usize> = answers.iter().enumerate().filter_map(unknown).collect();
+        self.count(declared, "cached", keys.len() - places.len());
+        if places.is_empty() {
+            return Ok(answers);
+        }
+        let since = Instant::now();
+        let asked: Vec<Vec<u8>> = places.iter().filter_map(|place| keys.get(*place).cloned()).collect();
+        let new = self.ask(declared, &asked)?;
+        self.count_asked(declared, &new);
+        for ((place, key), answer) in places.into_iter().zip(asked).zip(new) {
+            if let Some(answer) = &answer {
+                cache.put(&key, answer, since);
+            }
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    fn count_asked(&self, declared: &Lookup, answers: &Answers) {
+        let found = answers.iter().flatten().count();
+        self.count(declared, "found", found);
+        self.count(declared, "missing", answers.len() - found);
+    }
+
+    fn count(&self, declared: &Lookup, answer: &'static str, keys: usize) {
+        let labels = [
+            ("pipeline", self.spec.name.clone()),
+            ("lookup", declared.name.clone()),
+            ("answer", answer.to_owned()),
+        ];
+        metrics::counter!(telemetry::LOOKUP_KEYS, &labels).increment(keys as u64);
+    }
+}
+
+impl Lookups for PipelineLookups {
+    fn get_many(&self, lookup: &str, keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
+        let declared =
+            self.spec.lookups.iter().zip(&self.caches).find(|(declared, _)| declared.name == lookup);
+        match declared {
+            Some((declared, Some(cache))) => self.ask_beyond(cache, declared, keys),
+            Some((declared, None)) => {
+                let answers = self.ask(declared, keys)?;
+                self.count_asked(declared, &answers);
+                Ok(answers)
+            }
+            None => {
+                let message = "the pipeline does not declare it".to_owned();
+                Err(Unavailable { lookup: lookup.to_owned(), message })
+            }
         }
     }
 }

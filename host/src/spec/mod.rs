@@ -121,6 +121,15 @@ pub struct Lookup {
     pub from: LookupSource,
     /// How long one call may take, milliseconds.
     pub timeout_ms_max: u64,
+    /// How long an answer may be kept, milliseconds; 0: each is asked for anew.
+    pub cache_ms_max: u64,
+    /// How much the kept answers may take, bytes.
+    pub cache_bytes_max: usize,
+}
+
+impl Lookup {
+    /// What kept answers may take unless a spec says otherwise, bytes.
+    pub const CACHE_BYTES_MAX: usize = 16 << 20;
 }
 
 /// Where a lookup's answers are.

@@ -226,6 +226,9 @@ pub(super) struct RawLookup {
     pub table: Option<String>,
     #[serde(default = "lookup_timeout_ms")]
     pub timeout_ms_max: u64,
+    #[serde(default)]
+    pub cache_ms_max: u64,
+    pub cache_bytes_max: Option<usize>,
 }
 
 fn lookup_timeout_ms() -> u64 {

@@ -360,7 +360,21 @@ impl Check {
                 LookupSource::Table { table: table.unwrap_or(0) }
             }
         };
-        Lookup { name: raw.name, from, timeout_ms_max: raw.timeout_ms_max }
+        if raw.cache_ms_max > 0 && matches!(from, LookupSource::Table { .. }) {
+            let message =
+                "a table of the pipeline is asked each time: what the lane itself has written must be seen";
+            self.issue(&format!("{key}.cache_ms_max"), message);
+        }
+        if raw.cache_bytes_max.is_some() && raw.cache_ms_max == 0 {
+            self.issue(&format!("{key}.cache_bytes_max"), "goes with `cache_ms_max` only");
+        }
+        Lookup {
+            name: raw.name,
+            from,
+            timeout_ms_max: raw.timeout_ms_max,
+            cache_ms_max: raw.cache_ms_max,
+            cache_bytes_max: raw.cache_bytes_max.unwrap_or(Lookup::CACHE_BYTES_MAX),
+        }
     }
 
     fn known_table(&mut self, key: &str, name: &str, tables: &[Table]) -> Option<usize> {

@@ -8,13 +8,13 @@ use super::{Committed, Error, LaneId, LaneState, OutboxEntry, ParkedRecord, Reso
 use crate::publish::outbox;
 use serde::{Deserialize, Serialize};
 
-const OF_LANE: &str = "WHERE pipeline = $1 AND topic = $2 AND partition = $3";
+pub const OF_LANE: &str = "WHERE pipeline = $1 AND topic = $2 AND partition = $3";
 
 fn of_lane(lane: &LaneId) -> Vec<Arg<'_>> {
     vec![Arg::from(&*lane.pipeline), Arg::from(&*lane.topic), Arg::from(i64::from(lane.partition))]
 }
 
-fn with<'a>(lane: &'a LaneId, more: &[i64]) -> Vec<Arg<'a>> {
+pub fn with<'a>(lane: &'a LaneId, more: &[i64]) -> Vec<Arg<'a>> {
     let mut args = of_lane(lane);
     args.extend(more.iter().map(|value| Arg::from(*value)));
     args

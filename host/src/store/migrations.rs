@@ -23,6 +23,7 @@ const POSTGRES: &[Listed] = listed![
     "0006_create_catalog.sql",
     "0007_create_tokens.sql",
     "0008_create_revisions.sql",
+    "0009_create_recipes.sql",
 ];
 
 const SQLITE: &[Listed] = listed![
@@ -34,11 +35,12 @@ const SQLITE: &[Listed] = listed![
     "0006_create_catalog.sql",
     "0007_create_tokens.sql",
     "0008_create_revisions.sql",
+    "0009_create_recipes.sql",
     "0100_create_journal.sql",
 ];
 
 /// Gristmill's own tables, in PostgreSQL in the schema `gristmill`.
-pub const OWN_TABLES: [&str; 17] = [
+pub const OWN_TABLES: [&str; 18] = [
     "lanes",
     "outbox",
     "batches",
@@ -56,6 +58,7 @@ pub const OWN_TABLES: [&str; 17] = [
     "catalog_clock",
     "tokens",
     "revisions",
+    "recipes",
 ];
 
 /// PostgreSQL's, up to date by its own bookkeeping in `table`.

@@ -25,9 +25,11 @@ mod mails;
 mod migrations;
 mod nouns;
 mod once;
+mod origins;
 mod own_tables;
 mod parsed;
 pub mod postgres;
+mod recipes;
 mod reference;
 mod rows;
 mod satellite;
@@ -44,6 +46,8 @@ mod write;
 
 pub use error::{Error, Refusal};
 pub use nouns::*;
+pub use origins::{Key, LedgerBatch};
+pub use recipes::Recipe;
 pub use tokens::{LiveTokens, NewToken, Token, Tokens};
 
 use crate::catalog::Catalog;
@@ -154,6 +158,21 @@ pub trait Store: Catalog + Tokens {
 
     /// An operator's decision about a lane whose ledgers contradict each other.
     async fn resolve(&self, lane: &LaneId, decision: Resolution) -> Result<(), Error>;
+
+    /// Whether tables have these recipes for their keys, or none yet.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] names the table and both recipes.
+    async fn check_recipes(&self, recipes: &[Recipe]) -> Result<(), Error>;
+
+    /// Keeps recipes for the tables that have none yet; then as [`Store::check_recipes`].
+    ///
+    /// # Errors
+    /// As there.
+    async fn keep_recipes(&self, recipes: &[Recipe]) -> Result<(), Error>;
+
+    /// The batches of a lane between whose first and last offset this one lies, oldest first, as the ledger has them.
+    async fn batches_with(&self, lane: &LaneId, offset: i64) -> Result<Vec<LedgerBatch>, Error>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), Error>;

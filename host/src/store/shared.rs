@@ -171,6 +171,25 @@ impl<E: Engine> Store for SqlStore<E> {
         letters::counts(self.reader().await?.as_mut(), pipeline).await
     }
 
+    async fn check_recipes(&self, recipes: &[Recipe]) -> Result<(), Error> {
+        if recipes.is_empty() {
+            return Ok(());
+        }
+        recipes::check(self.reader().await?.as_mut(), recipes).await
+    }
+
+    async fn keep_recipes(&self, recipes: &[Recipe]) -> Result<(), Error> {
+        if recipes.is_empty() {
+            return Ok(());
+        }
+        let recipes = recipes.to_vec();
+        self.writing(move |tx| Box::pin(async move { recipes::keep(tx, &recipes).await })).await
+    }
+
+    async fn batches_with(&self, lane: &LaneId, offset: i64) -> Result<Vec<LedgerBatch>, Error> {
+        origins::batches_with(self.reader().await?.as_mut(), lane, offset).await
+    }
+
     async fn replay_dead_letter(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
         self.writing(move |tx| Box::pin(letters::replay(tx, id, now_ms))).await
     }

@@ -2,6 +2,7 @@
 //! and turned into places, so that checking a batch's effects needs no search by name.
 
 use super::bindings::exports::gristmill::transform::transformer as wit;
+use super::instance::bounded;
 use crate::spec::{ColumnType, NEXT, Spec};
 use std::collections::HashMap;
 
@@ -19,6 +20,8 @@ pub struct Plan {
     pub mails: bool,
     /// The lookups that it may ask.
     pub lookups: Vec<String>,
+    /// Tables whose keys it makes in one way only, and how.
+    pub recipes: Vec<(String, String)>,
 }
 
 /// Where a stage's messages to `next` go.
@@ -144,6 +147,9 @@ pub(super) fn check(plan: &wit::Plan, spec: &Spec, stage: usize) -> Result<Plan,
     for table in &plan.tables {
         if let Some(planned) = check_table(table, spec, &mut faults) {
             checked.tables.insert(table.name.clone(), planned);
+            if let Some(recipe) = &table.recipe {
+                checked.recipes.push((table.name.clone(), bounded(recipe)));
+            }
         }
     }
     for output in &plan.outputs {

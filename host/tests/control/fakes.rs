@@ -210,6 +210,15 @@ impl Store for Fake {
     async fn put_reference(&self, _: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Error> {
         unreachable!()
     }
+    async fn check_recipes(&self, _: &[Recipe]) -> Result<(), Error> {
+        unreachable!()
+    }
+    async fn keep_recipes(&self, _: &[Recipe]) -> Result<(), Error> {
+        unreachable!()
+    }
+    async fn batches_with(&self, _: &LaneId, _: i64) -> Result<Vec<LedgerBatch>, Error> {
+        unreachable!()
+    }
     async fn resolve(&self, _: &LaneId, _: Resolution) -> Result<(), Error> {
         unreachable!()
     }
@@ -253,6 +262,9 @@ impl Log for Fake {
         unreachable!()
     }
     async fn bounds(&self, _: &str, _: i32) -> Result<(i64, i64), log::Error> {
+        unreachable!()
+    }
+    async fn read_range(&self, _: &str, _: i32, _: i64, _: usize) -> Result<Vec<StoredRecord>, log::Error> {
         unreachable!()
     }
     async fn read_topic(&self, _: &str, _: usize) -> Result<Vec<StoredRecord>, log::Error> {

@@ -28,6 +28,10 @@ name = "keys"
 prefix = "PREFIX:"
 timeout_ms_max = 500
 [[lookup]]
+name = "kept"
+prefix = "PREFIX:"
+cache_ms_max = 60_000
+[[lookup]]
 name = "users"
 table = "users"
 "#;
@@ -56,7 +60,7 @@ impl Bench {
 
     fn lookups(&self, keys: Arc<dyn KeyValues>) -> PipelineLookups {
         let (spec, store) = (self.spec.clone(), self.store.clone());
-        PipelineLookups { spec, store, keys, runtime: self.runtime.handle().clone() }
+        PipelineLookups::new(spec, store, keys, self.runtime.handle().clone())
     }
 
     fn reference(&self) -> Arc<dyn KeyValues> {
@@ -115,6 +119,23 @@ fn the_reference_table_stands_in_for_redis() {
     let lookups = bench.lookups(bench.reference());
     assert_eq!(lookups.get_many("keys", &keys(&["x", "a"])).unwrap(), [None, Some(b"Ann".to_vec())]);
     assert!(lookups.get_many("undeclared", &keys(&["a"])).is_err());
+}
+
+#[test]
+fn answers_are_kept_and_their_absence_is_not() {
+    let bench = Bench::new("p");
+    let put = |key: &str, value: &str| {
+        let entry = (format!("p:{key}").into_bytes(), value.as_bytes().to_vec());
+        bench.runtime.block_on(bench.store.put_reference(&[entry])).unwrap();
+    };
+    put("a", "Ann");
+    let lookups = bench.lookups(bench.reference());
+    let ask = |lookup: &str| lookups.get_many(lookup, &keys(&["a", "b"])).unwrap();
+    assert_eq!(ask("kept"), [Some(b"Ann".to_vec()), None]);
+    put("a", "Bea");
+    put("b", "Bob");
+    assert_eq!(ask("kept"), [Some(b"Ann".to_vec()), Some(b"Bob".to_vec())]);
+    assert_eq!(ask("keys"), [Some(b"Bea".to_vec()), Some(b"Bob".to_vec())]);
 }
 
 #[test]

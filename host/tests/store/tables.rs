@@ -13,6 +13,7 @@ super::on_both!(
     a_spec_may_grow,
     a_spec_that_does_not_fit_is_refused,
     hosts_prepare_at_once,
+    a_table_keeps_its_recipe,
 );
 
 const TYPES: &str = "[[table]]\nname = \"t\"\nmode = \"last-wins\"\nkey = [\"id\", \"k\"]\ncolumns = [\
@@ -247,4 +248,27 @@ async fn hosts_prepare_at_once(world: World) {
         task.await.unwrap();
     }
     world.store.ping().await.unwrap();
+}
+
+async fn a_table_keeps_its_recipe(world: World) {
+    let hub = spec(
+        "[[table]]\nname = \"dv.h\"\nmode = \"first-wins\"\nkey = [\"k\"]\ncolumns = [{ name = \"k\", type = \"text\" }]",
+    );
+    world.store.prepare_tables(&hub).await.unwrap();
+    let recipe = |recipe: &str| [("dv.h".to_owned(), recipe.to_owned())];
+    world.store.check_recipes(&recipe("framed sha256")).await.unwrap();
+    world.store.keep_recipes(&recipe("framed sha256")).await.unwrap();
+    world.store.keep_recipes(&recipe("framed sha256")).await.unwrap();
+    world.store.check_recipes(&[]).await.unwrap();
+    for refused in [
+        world.store.keep_recipes(&recipe("framed md5")).await,
+        world.store.check_recipes(&recipe("other")).await,
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("dv.h") && error.contains("`framed sha256`"), "{error}");
+    }
+    // A table that is made anew may have another.
+    world.sql(if world.is_postgres() { "DROP TABLE dv.h" } else { "DROP TABLE \"dv.h\"" }).await;
+    world.store.prepare_tables(&hub).await.unwrap();
+    world.store.keep_recipes(&recipe("framed md5")).await.unwrap();
 }

@@ -363,7 +363,45 @@ fn the_documents_order(set: Set, shape: Shape) {
     };
     assert_eq!(count("cdm.user_product_counters"), [1, 1]);
     assert_eq!(count("cdm.user_category_counters"), [1], "two products of one category are one order");
+    explained(&site, shape);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+/// From a row back to its records: the order, and the same order once more.
+fn explained(site: &Site, shape: Shape) {
+    let spec = if shape == Shape::One { &site.spec_path } else { &site.more[0] };
+    let spec = spec.display().to_string();
+    let explain = |table: &str, key: &[&str]| -> Value {
+        let arguments = [&["explain", table][..], key, &["--spec", &spec, "--json"]].concat();
+        serde_json::from_str(&site.must(&arguments)).unwrap()
+    };
+    let told = explain("dds.h_product", &["b5ed2502-4f0d-3dc6-9a39-22cd6038acbf"]);
+    assert_eq!(told["rows"][0]["product_id"], "97a91f3df3b44224bb8d67a4", "{told:#}");
+    let records = told["records"].as_array().unwrap();
+    assert_eq!(records.len(), 2, "{told:#}");
+    for record in records {
+        let batches = record["batches"].as_array().unwrap();
+        assert!(!batches.is_empty() && batches[0]["same_modules"] == true, "{told:#}");
+        assert_eq!(batches[0]["stages"].as_array().unwrap().len(), if shape == Shape::One { 3 } else { 1 });
+        let offset = record["offset"].as_i64().unwrap();
+        assert!(batches[0]["first_offset"].as_i64().unwrap() <= offset);
+    }
+    let none = explain("dds.h_product", &["00000000-0000-0000-0000-000000000000"]);
+    assert_eq!((&none["rows"], &none["records"]), (&json!([]), &json!([])), "{none:#}");
+    if shape == Shape::One {
+        let user = "25f98706-7d86-3388-bfba-ea8376a8bbe1";
+        let counter = explain("cdm.user_product_counters", &[user, "b5ed2502-4f0d-3dc6-9a39-22cd6038acbf"]);
+        assert_eq!(counter["rows"][0]["order_cnt"], 1, "{counter:#}");
+        assert_eq!(counter["records"].as_array().unwrap().len(), 2, "{counter:#}");
+        for (key, part) in
+            [(&["x"][..], "give a value for each"), (&[user, "x"], "not a value of product_id")]
+        {
+            let arguments = [&["explain", "cdm.user_product_counters"][..], key, &["--spec", &spec]].concat();
+            let output = site.run(&arguments);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(1) && said.contains(part), "{said}");
+        }
+    }
 }
 
 #[test]
@@ -494,6 +532,14 @@ fn a_satellite_is_added_while_the_pipeline_runs() {
     // A configuration belongs to a version of the catalog.
     let code = std::fs::read(crate::sandbox::modules().join("data-vault.wasm")).unwrap();
     host.must_push("data-vault", "1", &code);
+    // Keys that are made otherwise would meet none of those that are there.
+    let other: toml::Value =
+        toml::from_str(&vault.replace("\"uuid3-x500\"", "{ name = \"framed\", algorithm = \"md5\" }"))
+            .unwrap();
+    let path = format!("/v1/pipelines/{}/stages/vault/swap", site.name);
+    let refused = host.ask("POST", &path, Some(&json!({ "module": "data-vault@1", "config": other })));
+    assert_eq!((refused.0, refused.1["code"].as_str()), (422, Some("other-recipe")), "{refused:?}");
+    assert!(refused.1["detail"].as_str().unwrap().contains("uuid3-x500 md5"), "{refused:?}");
     let order = json!({ "module": "data-vault@1", "config": config });
     let swap = host.must_swap(&site.name, "vault", &order);
     host.wait_for_swap(&site.name, swap);

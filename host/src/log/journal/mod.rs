@@ -136,6 +136,27 @@ impl Inner {
         Ok(self.know(&topic.name, ids))
     }
 
+    async fn read_range(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredRecord>, Error> {
+        let ids = self.known(topic).await?;
+        let place = usize::try_from(partition).ok().and_then(|place| ids.get(place)).copied();
+        let Some(id) = place else { return Err(Error::UnknownTopic(topic.to_owned())) };
+        let failed = |e| tables::error(format!("reading {topic}/{partition}"), &e);
+        let mut db = self.database.readers().acquire().await.map_err(failed)?;
+        let mut records = Vec::new();
+        let take = |line: tables::ReadLine<'_>| {
+            records.push(line.stored(partition));
+            true
+        };
+        tables::read(&mut db, id, from, limit, take).await.map_err(failed)?;
+        Ok(records)
+    }
+
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
         let ids = self.known(topic).await?;
         let failed = |e| tables::error(format!("reading topic {topic}"), &e);
@@ -194,6 +215,16 @@ impl Log for Journal {
         let failed = |e| tables::error(format!("reading the bounds of topic {topic}"), &e);
         let mut db = self.inner.database.readers().acquire().await.map_err(failed)?;
         tables::bounds(&mut db, id).await.map_err(failed)
+    }
+
+    async fn read_range(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredRecord>, Error> {
+        self.inner.read_range(topic, partition, from, limit).await
     }
 
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {

@@ -191,11 +191,22 @@ impl Log for KafkaLog {
             let (_, end) = client.bounds(&topic, partition)?;
             let lag = (end - next).max(0);
             // More than a few are not asked about: they are a lag, markers or not.
-            let only_markers =
-                (1..=MARKERS_MAX).contains(&lag) && !has_record(&client, &topic, partition, next)?;
+            let only_markers = (1..=MARKERS_MAX).contains(&lag)
+                && read_from(&client, &topic, partition, next, 1)?.is_empty();
             Ok(if only_markers { 0 } else { lag })
         })
         .await
+    }
+
+    async fn read_range(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredRecord>, Error> {
+        let (client, topic) = (self.client.clone(), topic.to_owned());
+        blocking(move || read_from(&client, &topic, partition, from, limit)).await
     }
 
     async fn read_topic(&self, topic: &str, limit: usize) -> Result<Vec<StoredRecord>, Error> {
@@ -282,24 +293,35 @@ fn looker(client: &Client, assignment: &TopicPartitionList) -> Result<BaseConsum
     Ok(consumer)
 }
 
-/// Whether a partition has a record at this offset or behind it that is committed.
-fn has_record(client: &Client, topic: &str, partition: i32, from: i64) -> Result<bool, Error> {
+/// Reads the visible records of a partition from an offset on, up to its end or so many.
+fn read_from(
+    client: &Client,
+    topic: &str,
+    partition: i32,
+    from: i64,
+    limit: usize,
+) -> Result<Vec<StoredRecord>, Error> {
     let doing = || format!("reading {topic}/{partition}");
     let mut assignment = TopicPartitionList::new();
     assignment
         .add_partition_offset(topic, partition, Offset::Offset(from))
         .map_err(|error| unavailable(doing(), &error))?;
     let consumer = looker(client, &assignment).map_err(|error| unavailable(doing(), &error))?;
-    let deadline = Instant::now() + TIMEOUT;
-    while Instant::now() < deadline {
+    let (mut records, mut heard) = (Vec::new(), Instant::now());
+    while records.len() < limit {
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(_)) => return Ok(true),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                records.push(stored(&message));
+            }
+            // The end, transaction markers included.
+            Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error)) => return Err(unavailable(doing(), &error)),
+            None if heard.elapsed() > TIMEOUT => return Err(unavailable(doing(), &"no answer in time")),
             None => {}
         }
     }
-    Err(unavailable(doing(), &"no answer in time"))
+    Ok(records)
 }
 
 /// Reads a topic up to its end as it is now.

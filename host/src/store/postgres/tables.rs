@@ -4,11 +4,11 @@ use super::shape;
 use crate::spec::{Column, ColumnType, Spec, Table};
 use crate::store::Error;
 use crate::store::fault::Fault;
-use crate::store::migrations;
 use crate::store::shape::{missing, verify, verify_hashdiff};
 use crate::store::sql::{Dialect, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
 use crate::store::tables::SEQUENCE;
+use crate::store::{migrations, recipes};
 
 /// Makes, extends or verifies all tables of a spec.
 pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
@@ -24,7 +24,10 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
                     run(tx, &format!("ALTER TABLE {name} ADD COLUMN {}", definition(table, column))).await?;
                 }
             }
-            None if table.create => create(tx, table).await?,
+            None if table.create => {
+                create(tx, table).await?;
+                recipes::forget(tx, table).await?;
+            }
             None => return Err(missing(table)),
         }
     }

@@ -4,6 +4,7 @@
 use crate::spec::{Column, ColumnType, Spec, Table};
 use crate::store::Error;
 use crate::store::fault::Fault;
+use crate::store::recipes;
 use crate::store::shape::{Catalog, FoundColumn, Shape, missing, verify, verify_hashdiff};
 use crate::store::sql::{Arg, Dialect, Sql, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
@@ -20,7 +21,10 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
                     run(tx, &format!("ALTER TABLE {name} ADD COLUMN {}", definition(column))).await?;
                 }
             }
-            None if table.create => run(tx, &create(table, &name)).await?,
+            None if table.create => {
+                run(tx, &create(table, &name)).await?;
+                recipes::forget(tx, table).await?;
+            }
             None => return Err(missing(table)),
         }
     }
