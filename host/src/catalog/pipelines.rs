@@ -197,7 +197,7 @@ impl Registry {
                 );
                 return Err(Error::Conflict(Refused::new("table-taken", message)));
             }
-            let posts = |route: &Route| matches!(route, Route::Ingest { .. });
+            let posts = |route: &Route| route.topic().is_some();
             let route = spec.routes.iter().find(|route| {
                 let same = |taken: &Route| taken.path() == route.path() && posts(taken) == posts(route);
                 other.routes.iter().any(same)

@@ -7,6 +7,7 @@ use super::query::Query;
 use super::site::Site;
 use super::{Parts, parts};
 use crate::effect::Fault;
+use crate::generate::Scenario;
 use crate::log::NewRecord;
 use crate::topic_name;
 use axum::Json;
@@ -15,7 +16,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Records, by topic and outcome.
 const RECORDS_TOTAL: &str = "gristmill_ingest_records_total";
@@ -89,6 +90,65 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
     let positions = site.state.log.append(&target.topic, records).await?;
     counted("accepted");
     Ok((StatusCode::ACCEPTED, Json(json!({ "records": positions }))).into_response())
+}
+
+/// What a request for made-up records says.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// How many.
+    #[serde(rename = "N", default = "one")]
+    number: i64,
+    /// Which; the same seed makes the same records, but for the time that they tell.
+    seed: Option<u64>,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// Made-up records that one request may ask for.
+pub(super) const MADE_UP_MAX: i64 = 100_000;
+/// Made-up records that are appended in one call.
+const CHUNK: usize = 1_000;
+/// A request for them is a few numbers.
+const WANTED_BYTES_MAX: usize = 1_024;
+
+/// Makes up records of a scenario, and answers once the log has them.
+pub(super) async fn make_up(
+    site: &Site,
+    topic: &str,
+    scenario: Scenario,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut room = site.admission.room(0)?;
+    let within = Duration::from_millis(site.state.limits.body_ms_max);
+    let bytes = body::read(&mut request.into_body(), WANTED_BYTES_MAX, within, &mut room).await?;
+    let wanted: Wanted = serde_json::from_slice(if bytes.is_empty() { b"{}" } else { &bytes })
+        .map_err(|error| Problem::malformed(format!("a request is {{\"N\": 10, \"seed\": 1}}: {error}")))?;
+    if !(1..=MADE_UP_MAX).contains(&wanted.number) {
+        return Err(Problem::malformed(format!("N must be from 1 to {MADE_UP_MAX}")));
+    }
+    let number = usize::try_from(wanted.number).unwrap_or(0);
+    site.admission.records(number)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let seed = wanted.seed.unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32));
+    let mut records = scenario.records(seed, at_ms, number).map(|made| NewRecord {
+        key: Some(made.key.into_bytes()),
+        value: Some(made.value.into_bytes()),
+        ..NewRecord::default()
+    });
+    let mut pushed = 0;
+    while pushed < number {
+        let chunk: Vec<NewRecord> = records.by_ref().take(CHUNK).collect();
+        let count = chunk.len();
+        site.state.log.append(topic, chunk).await?;
+        metrics::counter!(RECORDS_TOTAL, "topic" => topic.to_owned(), "outcome" => "accepted")
+            .increment(count as u64);
+        pushed += count;
+    }
+    Ok(Json(json!({ "status": "success", "messages_pushed": pushed })).into_response())
 }
 
 /// Gives each record its key; answers each record's faults.

@@ -1,5 +1,6 @@
 //! `GET /openapi.json`: OpenAPI 3.1 of this host, with the routes and the columns of its pipelines' specs.
 
+use super::ingest::MADE_UP_MAX;
 use super::schemas;
 use super::site::Site;
 use super::tables::LIMIT_MAX;
@@ -27,6 +28,9 @@ fn document(specs: &[Arc<Spec>]) -> Value {
             match route {
                 Route::Ingest { path, topic, check, .. } => {
                     add(&mut paths, path, "post", ingest(spec, topic, check.is_some()));
+                }
+                Route::Generate { path, topic, .. } => {
+                    add(&mut paths, path, "post", made_up(spec, topic));
                 }
                 Route::Read { path, table } => {
                     if let Some(table) = spec.tables.get(*table) {
@@ -137,6 +141,22 @@ fn ingest(spec: &Spec, topic: &str, checked: bool) -> Value {
     let checked = if checked { ", checked before they are taken" } else { "" };
     let summary = format!("Pipeline {}: records for the topic {topic}{checked}", spec.name);
     ingest_operation(&summary, &json!([]))
+}
+
+fn made_up(spec: &Spec, topic: &str) -> Value {
+    let number = json!({ "type": "integer", "minimum": 1, "maximum": MADE_UP_MAX, "default": 1 });
+    let body = json!({ "type": "object", "additionalProperties": false, "properties": {
+        "N": number, "seed": { "type": "integer", "minimum": 0 } } });
+    let pushed = json!({ "type": "object", "required": ["status", "messages_pushed"], "properties": {
+        "status": { "const": "success" }, "messages_pushed": { "type": "integer" } } });
+    json!({
+        "summary": format!("Pipeline {}: makes up records for the topic {topic}", spec.name),
+        "requestBody": { "content": { "application/json": { "schema": body } } },
+        "responses": with_problems(
+            answer("200", "the log has acknowledged all records", &pushed),
+            &[400, 404, 408, 413, 429, 503],
+        ),
+    })
 }
 
 fn ingest_operation(summary: &str, parameters: &Value) -> Value {

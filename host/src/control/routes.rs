@@ -23,13 +23,17 @@ pub(super) async fn serve(
     let routes = doors.specs.iter().flat_map(|spec| spec.routes.iter().map(move |route| (spec, route)));
     let found = routes
         .filter(|(_, route)| route.path() == uri.path())
-        .find(|(_, route)| matches!(route, Route::Ingest { .. }) == posts);
+        .find(|(_, route)| route.topic().is_some() == posts);
     match found {
         Some((spec, Route::Ingest { topic, key, check, .. })) => {
             Query::of(&uri)?.nothing_else(&[])?;
             let check = check.map(|stage| (spec.name.clone(), stage));
             let target = Target { topic: topic.clone(), key: key.clone(), check };
             ingest::accept(&site, &target, request).await
+        }
+        Some((_, Route::Generate { topic, scenario, .. })) => {
+            Query::of(&uri)?.nothing_else(&[])?;
+            ingest::make_up(&site, topic, *scenario, request).await
         }
         Some((spec, Route::Read { table, .. })) => match spec.tables.get(*table) {
             Some(table) => tables::read(&site, table, &uri).await,

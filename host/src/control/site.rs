@@ -121,7 +121,7 @@ fn unique_routes(specs: &[Arc<Spec>]) -> Result<(), Error> {
     for spec in specs {
         for route in &spec.routes {
             let method = match route {
-                Route::Ingest { .. } => "POST",
+                Route::Ingest { .. } | Route::Generate { .. } => "POST",
                 Route::Read { .. } => "GET",
             };
             if let Some(first) = routes.insert((method, route.path()), &spec.name) {

@@ -2,8 +2,6 @@
 
 mod order_vault;
 
-use std::fmt;
-
 /// A scenario that records can be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
@@ -11,11 +9,20 @@ pub enum Scenario {
     OrderVault,
 }
 
-impl fmt::Display for Scenario {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Scenario {
+    /// All of them.
+    pub const ALL: [Scenario; 1] = [Scenario::OrderVault];
+
+    /// Its name, that of its example.
+    pub fn name(self) -> &'static str {
         match self {
-            Scenario::OrderVault => to.write_str("order-vault"),
+            Scenario::OrderVault => "order-vault",
         }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
     }
 }
 

@@ -17,6 +17,7 @@ pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Counted, Mode, Table};
 
 use beside::Beside;
+use crate::generate::Scenario;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -171,6 +172,15 @@ pub enum Route {
         /// The stage (its place) whose module checks a record before it is accepted.
         check: Option<usize>,
     },
+    /// `POST path`: records of an example are made up for a topic, as many as the request says.
+    Generate {
+        /// The path, `/push`.
+        path: String,
+        /// The topic that they go to.
+        topic: String,
+        /// Which.
+        scenario: Scenario,
+    },
     /// `GET path`: the rows of a table, filtered and paged.
     Read {
         /// The path, `/orders`.
@@ -184,7 +194,15 @@ impl Route {
     /// The route's path.
     pub fn path(&self) -> &str {
         match self {
-            Route::Ingest { path, .. } | Route::Read { path, .. } => path,
+            Route::Ingest { path, .. } | Route::Generate { path, .. } | Route::Read { path, .. } => path,
+        }
+    }
+
+    /// The topic of a route that takes or makes records.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Route::Ingest { topic, .. } | Route::Generate { topic, .. } => Some(topic),
+            Route::Read { .. } => None,
         }
     }
 }

@@ -262,4 +262,5 @@ pub(super) struct RawRoute {
     pub key: Option<String>,
     pub check: Option<String>,
     pub table: Option<String>,
+    pub generate: Option<String>,
 }

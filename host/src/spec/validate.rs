@@ -6,6 +6,7 @@ use super::raw::{RawLookup, RawOutput, RawRoute, RawSpec, RawStage};
 use super::{
     FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Route, Spec, Stage, Table, TopicPattern,
 };
+use crate::generate::Scenario;
 use crate::topic_name::{LENGTH_MAX, is_legal};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -400,6 +401,19 @@ impl Check {
             self.issue(&format!("{key}.path"), "this path is the host's own");
         }
         match (raw.method.to_ascii_uppercase().as_str(), raw.topic, raw.table) {
+            ("POST", Some(topic), None) if raw.generate.is_some() => {
+                self.topic(&format!("{key}.topic"), &topic);
+                if raw.key.is_some() || raw.check.is_some() {
+                    self.issue(&key, "made-up records have their own keys and are not checked");
+                }
+                let name = raw.generate.unwrap_or_default();
+                let scenario = Scenario::named(&name);
+                if scenario.is_none() {
+                    let hint = suggestion(&name, Scenario::ALL.iter().map(|known| known.name()));
+                    self.issue(&format!("{key}.generate"), format!("there is no scenario `{name}`{hint}"));
+                }
+                scenario.map(|scenario| Route::Generate { path: raw.path, topic, scenario })
+            }
             ("POST", Some(topic), None) => {
                 self.topic(&format!("{key}.topic"), &topic);
                 if raw.key.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
@@ -416,8 +430,8 @@ impl Check {
                 Some(Route::Ingest { path: raw.path, topic, key: raw.key, check })
             }
             ("GET", None, Some(table)) => {
-                if raw.key.is_some() || raw.check.is_some() {
-                    self.issue(&key, "`key` and `check` go with POST only");
+                if raw.key.is_some() || raw.check.is_some() || raw.generate.is_some() {
+                    self.issue(&key, "`key`, `check` and `generate` go with POST only");
                 }
                 let table = self.known_table(&format!("{key}.table"), &table, tables)?;
                 Some(Route::Read { path: raw.path, table })

@@ -404,6 +404,31 @@ fn explained(site: &Site, shape: Shape) {
     }
 }
 
+/// `POST /push`, as the original has it.
+#[test]
+fn orders_are_pushed_over_http() {
+    let mut site = site(Set::Embedded, Shape::One, "pushed");
+    site.token = Some(site.must(&["token", "create", "tests", "--role", "admin"]).trim().to_owned());
+    let mut host = site.host(None);
+    host.wait_until_ready();
+    let push = |body: &str| host.send("POST", "/push", "application/json", body.as_bytes().to_vec());
+    assert_eq!(push(r#"{"N": 250}"#), (200, json!({ "status": "success", "messages_pushed": 250 })));
+    assert_eq!(push("").0, 200);
+    for (body, part) in [
+        (r#"{"N": 0}"#, "N must be from 1"),
+        (r#"{"N": 100001}"#, "N must be from 1"),
+        (r#"{"n": 1}"#, "unknown field"),
+        ("[", "a request is"),
+    ] {
+        let (status, answer) = push(body);
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(part), "{answer}");
+    }
+    site.wait_until_done(&mut [&mut host]);
+    assert_eq!(found(&site)["dds.h_order"].len(), 251);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
 #[test]
 fn the_documents_order_gives_its_keys() {
     the_documents_order(Set::Embedded, Shape::One);

@@ -110,7 +110,9 @@ impl Rules {
         let mut found: HashMap<String, Vec<SpecRule>> = HashMap::new();
         for route in specs.iter().flat_map(|spec| &spec.routes) {
             let rule = match route {
-                Route::Ingest { topic, .. } => ("POST", Some(Arc::from(topic.as_str()))),
+                Route::Ingest { topic, .. } | Route::Generate { topic, .. } => {
+                    ("POST", Some(Arc::from(topic.as_str())))
+                }
                 Route::Read { .. } => ("GET", None),
             };
             found.entry(route.path().to_owned()).or_default().push(rule);
