@@ -24,7 +24,10 @@ fn site(set: Set, shape: Shape, test: &str) -> Site {
     let folder = repository().join(FOLDER);
     let spec = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
     let rename = |spec: &str, name: &str| {
-        let spec = spec.replace("order-vault", name).replace(&format!("/{name}/"), "/order-vault/");
+        let spec = spec
+            .replace("order-vault", name)
+            .replace(&format!("/{name}/"), "/order-vault/")
+            .replace(&format!("generate = \"{name}\""), "generate = \"order-vault\"");
         ["stg_topic", "dds_topic", "cdm_topic"]
             .iter()
             .fold(spec, |spec, topic| spec.replace(topic, &format!("{name}.{topic}")))
