@@ -16,8 +16,8 @@ pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Counted, Mode, Table};
 
-use beside::Beside;
 use crate::generate::Scenario;
+use beside::Beside;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
