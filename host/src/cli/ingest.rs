@@ -86,13 +86,15 @@ pub(super) async fn append(
     records: Vec<NewRecord>,
 ) -> Result<usize, crate::log::Error> {
     let count = records.len();
-    while count > 0 {
+    if count == 0 {
+        return Ok(0);
+    }
+    loop {
         match log.append(topic, records.clone()).await {
             Err(crate::log::Error::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
             outcome => return outcome.map(|_| count),
         }
     }
-    Ok(0)
 }
 
 /// The key out of a JSON value: a text as it is, a number as its text.
