@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::host::explain::{Answer, Question, explain, stages, writer};
 use crate::lookup::{Lookups, PipelineLookups};
 use crate::spec::Spec;
-use crate::store::{Filter, FilterOp, Store, TableQuery};
+use crate::store::{Filter, FilterOp, Key, Store, TableQuery};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -83,6 +83,7 @@ async fn rows(
     key: &[String],
 ) -> anyhow::Result<Vec<Value>> {
     let Some(table) = spec.tables.get(table) else { return Ok(Vec::new()) };
+    Key::parse(table, key)?;
     let filter = |(column, value): (&usize, &String)| Filter {
         column: *column,
         op: FilterOp::Eq,
