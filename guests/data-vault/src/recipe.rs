@@ -315,14 +315,26 @@ impl Recipe {
 
     /// A digest as text: a uuid as such, others in lower-case hex.
     pub fn shown(&self, digest: &Digest) -> String {
-        let mut text = String::with_capacity(2 * WIDTH_MAX);
-        push_hex(&mut text, digest.bytes());
-        if self.name == Name::Uuid3X500 && self.output == Output::Binary {
-            for at in [20, 16, 12, 8] {
-                text.insert(at, '-');
-            }
-        }
+        // With the hyphens of a uuid, and quotes around it.
+        let mut text = String::with_capacity(2 * WIDTH_MAX + 6);
+        self.show(digest, &mut text);
         text
+    }
+
+    /// Appends that.
+    pub fn show(&self, digest: &Digest, text: &mut String) {
+        let bytes = digest.bytes();
+        if self.name != Name::Uuid3X500 || self.output != Output::Binary {
+            return push_hex(text, bytes);
+        }
+        let mut from = 0;
+        for to in [4, 6, 8, 10, 16] {
+            if from > 0 {
+                text.push('-');
+            }
+            push_hex(text, bytes.get(from..to).unwrap_or_default());
+            from = to;
+        }
     }
 }
 

@@ -110,9 +110,11 @@ fn bytea_text(bytes: &[u8]) -> String {
 
 /// Appends bytes in lower-case hex.
 pub fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
+    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit));
+}
+
+fn digit(value: u8) -> char {
+    char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value })
 }
 
 /// UPPER as PostgreSQL has it in `C.UTF-8`: one character for one. What only becomes upper-case as several characters

@@ -247,7 +247,16 @@ fn nth<T>(all: &[Vec<T>], place: usize) -> &[T] {
 /// Lets rules name keys.
 fn tell(made: &mut Made, value: usize, recipe: &Recipe, keys: &[Option<Digest>]) {
     for key in keys {
-        made.push(value, key.as_ref().map(|key| format!("\"{}\"", recipe.shown(key))));
+        made.push(
+            value,
+            key.as_ref().map(|key| {
+                let mut text = String::with_capacity(70);
+                text.push('"');
+                recipe.show(key, &mut text);
+                text.push('"');
+                text
+            }),
+        );
     }
 }
 
@@ -256,7 +265,8 @@ struct Rows<'w> {
     recipe: &'w Recipe,
     entity: &'w Entity,
     stamps: &'w [Value<'w>; 2],
-    written: HashSet<Vec<Digest>>,
+    /// What was written, by key and what stands behind it.
+    written: HashSet<[Digest; 2]>,
 }
 
 impl<'w> Rows<'w> {
@@ -265,8 +275,11 @@ impl<'w> Rows<'w> {
     }
 
     fn write(&mut self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
-        if self.entity.array.is_some() && !self.written.insert(keys.iter().map(|key| **key).collect()) {
-            return;
+        if let (Some(_), [first, rest @ ..]) = (self.entity.array, keys) {
+            let second = rest.first().unwrap_or(first);
+            if !self.written.insert([**first, **second]) {
+                return;
+            }
         }
         let Some(mut row) = out.begin_row(self.entity.table) else { return };
         for key in keys {

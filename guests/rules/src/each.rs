@@ -3,7 +3,7 @@
 use crate::config::{self, Missing};
 use crate::leaf::{Leaf, Shape};
 use crate::place::{Facts, Field, Item, Reading, missing};
-use crate::scan::{self, Found, Wanted};
+use crate::scan::{Found, Wanted};
 use gristmill_sdk::{Failure, Faults};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -48,7 +48,7 @@ impl Array {
     pub fn read<'t>(&self, reading: &Reading<'t>) -> Items<'t> {
         let elements = match leaf(reading, &self.of) {
             None => return Items::Absent(self.absent(reading.has(&self.of))),
-            Some(leaf) => (leaf.shape() == Shape::Array).then(|| scan::elements(leaf.0)).flatten(),
+            Some(leaf) => (leaf.shape() == Shape::Array).then(|| self.wanted.find_in_each(leaf.0)).flatten(),
         };
         let Some(elements) = elements else {
             let failure = Failure::reject("wrong-type", "an array is needed here");
@@ -58,9 +58,7 @@ impl Array {
         let entries = self.find.as_ref().map(|find| find.entries(reading));
         let mut seen: HashSet<Cow<'t, str>> = HashSet::new();
         let mut items = Vec::with_capacity(elements.len());
-        for (index, element) in elements.into_iter().enumerate() {
-            // The element is a part of a text that was read without an error.
-            let Ok(found) = self.wanted.find(element) else { continue };
+        for (index, found) in elements.into_iter().enumerate() {
             let mut item = Item { index, array: place.clone(), found, entry: None, fault: None };
             let same = self.distinct.as_ref().and_then(|field| scalar(reading, &item, field));
             if same.is_some_and(|value| !seen.insert(value)) {
@@ -85,13 +83,12 @@ impl Array {
 impl Find {
     /// The entries with their values, read once for all items.
     fn entries<'t>(&self, reading: &Reading<'t>) -> Vec<(Cow<'t, str>, Found<'t>)> {
-        let elements = leaf(reading, &self.array).and_then(|leaf| scan::elements(leaf.0)).unwrap_or_default();
-        let entry = |element: &'t str| {
-            let found = self.wanted.find(element).ok()?;
+        let entries = leaf(reading, &self.array).and_then(|leaf| self.wanted.find_in_each(leaf.0));
+        let entry = |found: Found<'t>| {
             let value = found.get(self.by).copied().flatten().map(Leaf)?.scalar().ok()?;
             Some((value, found))
         };
-        elements.into_iter().filter_map(entry).collect()
+        entries.unwrap_or_default().into_iter().filter_map(entry).collect()
     }
 
     fn choose<'t>(&self, reading: &Reading<'t>, item: &mut Item<'t>, entries: &[(Cow<'t, str>, Found<'t>)]) {

@@ -178,10 +178,32 @@ impl<'n> Visitor<'_> for Key<'n> {
     }
 }
 
-/// The elements of an array, each as its part of the text; `None` if it is no array.
-pub(crate) fn elements(raw: &str) -> Option<Vec<&str>> {
-    let elements: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
-    Some(elements.into_iter().map(RawValue::get).collect())
+impl Wanted {
+    /// Looks for all places in each element of an array, in one pass; `None` if the text is no array.
+    pub fn find_in_each<'t>(&self, text: &'t str) -> Option<Vec<Found<'t>>> {
+        serde_json::Deserializer::from_str(text).deserialize_seq(Elements(self)).ok()
+    }
+}
+
+struct Elements<'w>(&'w Wanted);
+
+impl<'t> Visitor<'t> for Elements<'_> {
+    type Value = Vec<Found<'t>>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'t>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut all = Vec::new();
+        loop {
+            let mut found = vec![None; self.0.places];
+            match seq.next_element_seed(Search { node: &self.0.root, found: &mut found })? {
+                Some(()) => all.push(found),
+                None => return Ok(all),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,8 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn splits_arrays() {
-        assert_eq!(elements("[1, {\"a\": [2]}]"), Some(vec!["1", "{\"a\": [2]}"]));
-        assert_eq!(elements("{}"), None);
+    fn looks_into_each_element() {
+        let mut wanted = Wanted::default();
+        wanted.place(&["a".to_owned()]);
+        wanted.place(&[]);
+        let found = wanted.find_in_each("[1, {\"a\": [2]}, {\"a\":1, \"a\":null}]").unwrap();
+        assert_eq!(found[0], [None, Some("1")]);
+        assert_eq!(found[1], [Some("[2]"), Some("{\"a\": [2]}")]);
+        assert_eq!(found[2][0], Some("null"));
+        assert_eq!(wanted.find_in_each("{}"), None);
+        assert_eq!(wanted.find_in_each("[]"), Some(Vec::new()));
     }
 }
