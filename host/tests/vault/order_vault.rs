@@ -407,6 +407,17 @@ fn explained(site: &Site, shape: Shape) {
     }
 }
 
+/// The README says which commands print the samples.
+#[test]
+fn the_samples_are_what_the_generator_makes() {
+    let read = |file: &str| std::fs::read_to_string(repository().join(FOLDER).join(file)).unwrap();
+    let site = site(Set::Embedded, Shape::One, "samples");
+    let orders: Vec<Value> =
+        read("orders.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(orders, self::orders(&site, 300, 1));
+    assert_eq!(site.must(&["generate", "order-vault", "--reference"]), read("reference.ndjson"));
+}
+
 /// `POST /push`, as the original has it.
 #[test]
 fn orders_are_pushed_over_http() {
