@@ -82,6 +82,17 @@ impl Bench {
         self.runtime.block_on(redis.put_many(entries)).map_err(anyhow::Error::msg)
     }
 
+    /// Kafka, PostgreSQL and, for what is looked up, Redis.
+    fn setup(&self, database: &Database, folder: PathBuf) -> Setup {
+        Setup {
+            log: self.place.log.clone(),
+            store: database.url(),
+            lookup: self.place.lookup.clone(),
+            modules: self.place.modules.clone(),
+            folder,
+        }
+    }
+
     /// The three pipelines of order-vault, joined by topics, ready to begin.
     pub(crate) fn ready_joined(&self, run: &str) -> anyhow::Result<(Vec<PathBuf>, Setup, Database)> {
         let folder = self.folder.join(run);
@@ -89,13 +100,7 @@ impl Bench {
         let topic = self.topic(Pipeline::Vault.backlog());
         let specs = pipelines::write_joined(&self.names(&group, &topic, &prefix), &folder)?;
         let database = self.database(run)?;
-        let setup = Setup {
-            log: self.place.log.clone(),
-            store: database.url(),
-            lookup: self.place.lookup.clone(),
-            modules: self.place.modules.clone(),
-            folder,
-        };
+        let setup = self.setup(&database, folder);
         Ok((specs, setup, database))
     }
 
@@ -164,13 +169,7 @@ impl Bench {
     ) -> anyhow::Result<Ready> {
         let (spec, folder) = self.spec(pipeline, run, change)?;
         let database = self.database(run)?;
-        let setup = Setup {
-            log: self.place.log.clone(),
-            store: database.url(),
-            lookup: self.place.lookup.clone(),
-            modules: self.place.modules.clone(),
-            folder,
-        };
+        let setup = self.setup(&database, folder);
         Ok(Ready { spec, setup, database })
     }
 

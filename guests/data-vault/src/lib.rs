@@ -126,8 +126,9 @@ impl Transform for DataVault {
 
     fn configure(mut config: Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
-        let vault = vault::Vault::compile(&mut config, &mut places, plan)?;
-        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
+        let rules = std::mem::take(&mut config.rule);
+        let vault = vault::Vault::compile(config, &mut places, plan)?;
+        let mut rules = Rules::compile(rules, "/rule", &mut places, plan)?;
         declare(rules.rows(), plan)?;
         let made = RefCell::new(places.made());
         Ok(Self { vault, rules, places, made })
@@ -139,7 +140,7 @@ impl Transform for DataVault {
         let mut made = self.made.borrow_mut();
         made.clear();
         let mut faults = Faults::default();
-        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
+        let facts = Facts::of(record, &reading);
         work::load(&self.vault, &facts, out, &mut made, &mut faults);
         if faults.is_empty() {
             self.rules.follow(&Facts { made: Some(&made), ..facts }, out, &mut faults);

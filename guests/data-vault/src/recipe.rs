@@ -3,9 +3,9 @@
 //! A recipe makes of values as texts (NULL: `None`) the bytes that are hashed, the preimage; where it makes none, the key is
 //! NULL, or all zeros.
 
-use crate::text::{push_hex, upper};
+use crate::text::upper;
 use gristmill_sdk::Kind;
-use gristmill_sdk::hashing::Algorithm;
+use gristmill_sdk::hashing::{Algorithm, push_hex};
 use serde::Deserialize;
 use std::borrow::Cow;
 

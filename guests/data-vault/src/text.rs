@@ -1,6 +1,7 @@
 //! Values as the texts that PostgreSQL casts them to: what a database that computes the same hashes would hash.
 
 use gristmill_rules::Value;
+use gristmill_sdk::hashing::push_hex;
 use gristmill_sdk::{Date, Timestamp};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -106,15 +107,6 @@ fn bytea_text(bytes: &[u8]) -> String {
     text.push_str("\\x");
     push_hex(&mut text, bytes);
     text
-}
-
-/// Appends bytes in lower-case hex.
-pub fn push_hex(text: &mut String, bytes: &[u8]) {
-    text.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit));
-}
-
-fn digit(value: u8) -> char {
-    char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value })
 }
 
 /// UPPER as PostgreSQL has it in `C.UTF-8`: one character for one. What only becomes upper-case as several characters

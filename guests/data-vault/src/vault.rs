@@ -71,26 +71,24 @@ struct Around<'c> {
 
 impl Vault {
     /// Reads hubs, links and satellites; the rules are read after them, for they may name their keys.
-    pub fn compile(config: &mut Config, places: &mut Places, plan: &mut Plan) -> Result<Self, String> {
-        let recipe =
-            std::mem::replace(&mut config.recipe, crate::recipe::Config::Named(crate::recipe::Name::Framed));
+    pub fn compile(config: Config, places: &mut Places, plan: &mut Plan) -> Result<Self, String> {
         let mut vault = Self {
-            recipe: Recipe::compile(recipe).map_err(|what| format!("/recipe/{what}"))?,
-            load_date: stamp(&mut config.load_date, places, "/load_date")?,
-            record_source: stamp(&mut config.record_source, places, "/record_source")?,
+            recipe: Recipe::compile(config.recipe).map_err(|what| format!("/recipe/{what}"))?,
+            load_date: stamp(config.load_date, places, "/load_date")?,
+            record_source: stamp(config.record_source, places, "/record_source")?,
             hubs: Vec::new(),
             links: Vec::new(),
             satellites: Vec::new(),
         };
-        for (index, hub) in std::mem::take(&mut config.hub).into_iter().enumerate() {
+        for (index, hub) in config.hub.into_iter().enumerate() {
             let hub = vault.hub(hub, places, plan, &format!("/hub/{index}"))?;
             vault.hubs.push(hub);
         }
-        for (index, link) in std::mem::take(&mut config.link).into_iter().enumerate() {
+        for (index, link) in config.link.into_iter().enumerate() {
             let link = vault.link(link, places, plan, &format!("/link/{index}"))?;
             vault.links.push(link);
         }
-        for (index, satellite) in std::mem::take(&mut config.satellite).into_iter().enumerate() {
+        for (index, satellite) in config.satellite.into_iter().enumerate() {
             let satellite = vault.satellite(satellite, places, plan, &format!("/satellite/{index}"))?;
             vault.satellites.push(satellite);
         }
@@ -244,9 +242,8 @@ impl Vault {
     }
 }
 
-fn stamp(stamp: &mut config::Stamp, places: &mut Places, at: &str) -> Result<CellRule, String> {
-    let source = Value::Object(std::mem::take(&mut stamp.source));
-    let cell = CellRule::compile(stamp.column.clone(), source, places, at)?;
+fn stamp(stamp: config::Stamp, places: &mut Places, at: &str) -> Result<CellRule, String> {
+    let cell = CellRule::compile(stamp.column, Value::Object(stamp.source), places, at)?;
     if cell.column().nullable {
         return Err(format!("{at}/nullable: every row has one"));
     }

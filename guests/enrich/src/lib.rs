@@ -3,8 +3,8 @@
 
 mod lookups;
 
-use gristmill_rules::{Facts, Places, Rules, config, declare, once_encoded};
-use gristmill_sdk::{Failure, Faults, Keys, Out, Plan, Record, Transform};
+use gristmill_rules::{Places, Rulebook, Rules, config, once_encoded};
+use gristmill_sdk::{Failure, Keys, Out, Plan, Record, Transform};
 use lookups::Lookups;
 use serde::Deserialize;
 
@@ -19,8 +19,7 @@ pub struct Config {
 /// The transform.
 pub struct Enrich {
     lookups: Lookups,
-    rules: Rules,
-    places: Places,
+    rules: Rulebook,
 }
 
 impl Transform for Enrich {
@@ -68,9 +67,8 @@ impl Transform for Enrich {
     fn configure(config: Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
         let lookups = Lookups::compile(config.lookup, &mut places, plan)?;
-        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
-        declare(rules.rows(), plan)?;
-        Ok(Self { lookups, rules, places })
+        let rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
+        Ok(Self { lookups, rules: Rulebook::new(rules, places, plan)? })
     }
 
     fn lookups(&self, record: &Record<'_>, keys: &mut Keys<'_>) -> Result<(), Failure> {
@@ -81,11 +79,7 @@ impl Transform for Enrich {
     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
         let text = once_encoded(record.text()?)?;
         let answers = self.lookups.answers(record, &text)?;
-        let reading = self.places.read(&text, &answers)?;
-        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
-        let mut faults = Faults::default();
-        self.rules.follow(&facts, out, &mut faults);
-        faults.check()
+        self.rules.follow(record, &text, &answers, out)
     }
 }
 

@@ -93,7 +93,7 @@ impl Lookups {
         mut visit: impl FnMut(&One, Option<&str>, &mut Faults),
     ) -> Result<(), Failure> {
         let reading = self.places.read(text, &[])?;
-        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
+        let facts = Facts::of(record, &reading);
         let mut faults = Faults::default();
         for one in &self.all {
             let mut of_key = Faults::default();

@@ -1,8 +1,8 @@
 //! Counts and adds up what JSON records tell, each event once (README.md). A counter is a row of a `sum` table; which event
 //! it counts goes along, and the store sees to it that the event counts once for each key.
 
-use gristmill_rules::{Facts, Places, Rules, config, declare, once_encoded};
-use gristmill_sdk::{Failure, Faults, Out, Plan, Record, Transform};
+use gristmill_rules::{Places, Rulebook, Rules, config, once_encoded};
+use gristmill_sdk::{Failure, Out, Plan, Record, Transform};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -67,11 +67,7 @@ impl Counter {
 }
 
 /// The transform.
-pub struct Mart {
-    counters: Rules,
-    rules: Rules,
-    places: Places,
-}
+pub struct Mart(Rulebook);
 
 impl Transform for Mart {
     const ABOUT: &'static str =
@@ -127,20 +123,14 @@ impl Transform for Mart {
         if counters.is_empty() {
             return Err("/counter: nothing to count: `route` does without".to_owned());
         }
-        let mut counters = Rules::compile(counters, "/counter", &mut places, plan)?;
-        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
-        declare(counters.rows().chain(rules.rows()), plan)?;
-        Ok(Self { counters, rules, places })
+        let counters = Rules::compile(counters, "/counter", &mut places, plan)?;
+        let rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
+        Rulebook::new(counters.and(rules), places, plan).map(Self)
     }
 
     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
         let text = once_encoded(record.text()?)?;
-        let reading = self.places.read(&text, &[])?;
-        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
-        let mut faults = Faults::default();
-        self.counters.follow(&facts, out, &mut faults);
-        self.rules.follow(&facts, out, &mut faults);
-        faults.check()
+        self.0.follow(record, &text, &[], out)
     }
 }
 

@@ -1,14 +1,11 @@
 //! Turns JSON records into rows, messages and mail by the rules of its configuration (README.md). What the rules are
 //! and do is in `gristmill-rules`.
 
-use gristmill_rules::{Facts, Places, Rules, config};
-use gristmill_sdk::{Failure, Faults, Out, Plan, Record, Transform};
+use gristmill_rules::{Places, Rulebook, Rules, config};
+use gristmill_sdk::{Failure, Out, Plan, Record, Transform};
 
 /// The transform.
-pub struct Route {
-    rules: Rules,
-    places: Places,
-}
+pub struct Route(Rulebook);
 
 impl Transform for Route {
     const ABOUT: &'static str =
@@ -38,17 +35,12 @@ impl Transform for Route {
 
     fn configure(config: config::Config, plan: &mut Plan) -> Result<Self, String> {
         let mut places = Places::default();
-        let mut rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
-        gristmill_rules::declare(rules.rows(), plan)?;
-        Ok(Self { rules, places })
+        let rules = Rules::compile(config.rule, "/rule", &mut places, plan)?;
+        Rulebook::new(rules, places, plan).map(Self)
     }
 
     fn transform(&self, record: &Record<'_>, out: &mut Out<'_, '_>) -> Result<(), Failure> {
-        let reading = self.places.read(record.text()?, &[])?;
-        let facts = Facts { record: *record, reading: &reading, item: None, made: None };
-        let mut faults = Faults::default();
-        self.rules.follow(&facts, out, &mut faults);
-        faults.check()
+        self.0.follow(record, record.text()?, &[], out)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::choice::Choice;
 use crate::config;
-use crate::each::{self, Walked};
+use crate::each;
 use crate::place::{Facts, Places};
 use crate::template::Template;
 use gristmill_sdk::Faults;
@@ -150,8 +150,8 @@ fn write_each(
         whole &= rule.write(facts, json, more);
     });
     json.push(']');
-    if let Walked::Absent(failure) = walked {
-        more.add(failure);
+    if let Err(absent) = walked {
+        more.add(absent.failure());
     }
     match more.check() {
         Ok(()) => whole,

@@ -37,29 +37,40 @@ pub(crate) struct Find {
 #[derive(Debug)]
 pub(crate) enum Items<'t> {
     /// There is no array, or `null`: a fault for those that go through it.
-    Absent(Failure),
-    /// Something else is there.
-    NoArray(Failure),
+    Absent(Absent<'t>),
+    /// Something else is at this place.
+    NoArray(&'t Field),
     /// There are these.
     Some(Vec<Item<'t>>),
 }
 
+/// An array that is not there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Absent<'t> {
+    of: &'t Field,
+    /// Whether `null` is there.
+    null: bool,
+}
+
+impl Absent<'_> {
+    #[cold]
+    pub fn failure(self) -> Failure {
+        self.of.fault(None, missing(self.null))
+    }
+}
+
 impl Array {
-    pub fn read<'t>(&self, reading: &Reading<'t>) -> Items<'t> {
+    pub fn read<'t>(&'t self, reading: &Reading<'t>) -> Items<'t> {
         let elements = match leaf(reading, &self.of) {
-            None => return Items::Absent(self.absent(reading.has(&self.of))),
+            None => return Items::Absent(Absent { of: &self.of, null: reading.has(&self.of) }),
             Some(leaf) => (leaf.shape() == Shape::Array).then(|| self.wanted.find_in_each(leaf.0)).flatten(),
         };
-        let Some(elements) = elements else {
-            let failure = Failure::reject("wrong-type", "an array is needed here");
-            return Items::NoArray(self.of.fault(None, failure));
-        };
-        let place = self.of.pointer(None).unwrap_or_default();
+        let Some(elements) = elements else { return Items::NoArray(&self.of) };
         let entries = self.find.as_ref().map(|find| find.entries(reading));
         let mut seen: HashSet<Cow<'t, str>> = HashSet::new();
         let mut items = Vec::with_capacity(elements.len());
         for (index, found) in elements.into_iter().enumerate() {
-            let mut item = Item { index, array: place.clone(), found, entry: None, fault: None };
+            let mut item = Item { index, array: &self.of, found, entry: None, fault: None };
             let same = self.distinct.as_ref().and_then(|field| scalar(reading, &item, field));
             if same.is_some_and(|value| !seen.insert(value)) {
                 continue;
@@ -70,13 +81,6 @@ impl Array {
             items.push(item);
         }
         Items::Some(items)
-    }
-}
-
-impl Array {
-    #[cold]
-    fn absent(&self, null: bool) -> Failure {
-        self.of.fault(None, missing(null))
     }
 }
 
@@ -110,21 +114,21 @@ fn scalar<'t>(reading: &Reading<'t>, item: &Item<'t>, field: &Field) -> Option<C
     reading.some(field, Some(item))?.scalar().ok()
 }
 
-/// What all that goes through an array does with its items.
+/// What all that goes through an array does with its items. That there is no array may be as it should be.
 pub(crate) fn walk<'r>(
     facts: &Facts<'r>,
     array: usize,
     faults: &mut Faults,
     mut visit: impl FnMut(&Facts<'r>, &mut Faults),
-) -> Walked {
-    let Some(items) = facts.reading.items(array) else { return Walked::Done };
-    let items = match items {
-        Items::Absent(failure) => return Walked::Absent(failure.clone()),
-        Items::NoArray(failure) => {
-            faults.add(failure.clone());
-            return Walked::Done;
+) -> Result<(), Absent<'r>> {
+    let items = match facts.reading.items(array) {
+        None => return Ok(()),
+        Some(Items::Absent(absent)) => return Err(*absent),
+        Some(Items::NoArray(of)) => {
+            faults.add(of.fault(None, Failure::reject("wrong-type", "an array is needed here")));
+            return Ok(());
         }
-        Items::Some(items) => items,
+        Some(Items::Some(items)) => items,
     };
     for (nth, item) in items.iter().enumerate() {
         if faults.is_full() {
@@ -135,13 +139,5 @@ pub(crate) fn walk<'r>(
             None => visit(&Facts { item: Some((nth, item)), ..*facts }, faults),
         }
     }
-    Walked::Done
-}
-
-/// Whether there was an array.
-#[derive(Debug)]
-pub(crate) enum Walked {
-    Done,
-    /// There was none, which may be as it should be.
-    Absent(Failure),
+    Ok(())
 }

@@ -26,7 +26,7 @@ pub use leaf::{Leaf, Value};
 pub use made::Made;
 pub use place::{Facts, Field, Places, Reading};
 pub use rows::{CellRule, Refused, RowRule, declare, put};
-pub use rule::Rules;
+pub use rule::{Rulebook, Rules};
 pub use template::Template;
 
 use gristmill_sdk::Failure;

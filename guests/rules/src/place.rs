@@ -4,7 +4,7 @@
 //! lookup's answer, the entry that was found for an item, a value that was made (`name:/a`).
 
 use crate::config::{self, Missing};
-use crate::each::{self, Array, Find, Items, Walked};
+use crate::each::{self, Array, Find, Items};
 use crate::leaf::{Leaf, Shape};
 use crate::made::Made;
 use crate::scan::{Found, Wanted};
@@ -189,12 +189,12 @@ impl Places {
 
     /// Leaves the array that was entered.
     pub fn leave(&mut self) {
-        self.at = None;
+        self.reenter(None);
     }
 
     /// Reads all that is wanted: of the record's text, and of the documents that come with it, in the order in which
     /// they were declared.
-    pub fn read<'t>(&self, text: &'t str, documents: &[Option<&'t str>]) -> Result<Reading<'t>, Failure> {
+    pub fn read<'t>(&'t self, text: &'t str, documents: &[Option<&'t str>]) -> Result<Reading<'t>, Failure> {
         let root = self.root.find(text).map_err(|error| gristmill_sdk::json::invalid(&error))?;
         let mut named = Vec::with_capacity(self.named.len());
         for ((name, wanted), text) in self.named.iter().zip(documents) {
@@ -272,7 +272,10 @@ impl Field {
     pub(crate) fn pointer(&self, item: Option<&Item<'_>>) -> Option<String> {
         match (self.scope, item) {
             (Scope::Root, _) => Some(self.pointer.clone()),
-            (Scope::Item, Some(item)) => Some(format!("{}/{}{}", item.array, item.index, self.pointer)),
+            (Scope::Item, Some(item)) => {
+                let array = item.array.pointer(None).unwrap_or_default();
+                Some(format!("{array}/{}{}", item.index, self.pointer))
+            }
             _ => None,
         }
     }
@@ -292,8 +295,8 @@ impl Field {
 pub struct Item<'t> {
     /// Its place in the array, from 0.
     pub index: usize,
-    /// The array's pointer, for failures.
-    pub(crate) array: String,
+    /// Where its array is.
+    pub(crate) array: &'t Field,
     pub(crate) found: Found<'t>,
     pub(crate) entry: Option<Found<'t>>,
     /// Why nothing can be made of it.
@@ -320,6 +323,11 @@ pub struct Facts<'r> {
 }
 
 impl<'r> Facts<'r> {
+    /// What is known of a record before anything was made of it.
+    pub fn of(record: &Record<'r>, reading: &'r Reading<'r>) -> Self {
+        Facts { record: *record, reading, item: None, made: None }
+    }
+
     /// What there is at a place, `null` included.
     pub fn leaf(&self, field: &Field) -> Option<Leaf<'r>> {
         match field.scope {
@@ -351,8 +359,8 @@ impl<'r> Facts<'r> {
         mut visit: impl FnMut(&Facts<'r>, &mut Faults),
     ) {
         let Some(array) = array else { return visit(self, faults) };
-        if let Walked::Absent(failure) = each::walk(self, array, faults, visit) {
-            faults.add(failure);
+        if let Err(absent) = each::walk(self, array, faults, visit) {
+            faults.add(absent.failure());
         }
     }
 

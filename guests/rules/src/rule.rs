@@ -2,11 +2,11 @@
 
 use crate::condition::Condition;
 use crate::config;
-use crate::each::{self, Walked};
+use crate::each;
 use crate::messages::{MailRule, MessageRule};
 use crate::place::{Facts, Places};
-use crate::rows::RowRule;
-use gristmill_sdk::{Faults, Out, Plan};
+use crate::rows::{RowRule, declare};
+use gristmill_sdk::{Failure, Faults, Out, Plan, Record};
 
 /// All rules, in the order in which they are followed.
 #[derive(Debug)]
@@ -37,6 +37,13 @@ impl Rules {
         rules.collect::<Result<_, _>>().map(Self)
     }
 
+    /// These rules, and others after them.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The rows of all rules, to be declared.
     pub fn rows(&mut self) -> impl Iterator<Item = &mut RowRule> {
         self.0.iter_mut().flat_map(|rule| &mut rule.rows)
@@ -47,6 +54,35 @@ impl Rules {
         for rule in &self.0 {
             rule.follow(facts, out, faults);
         }
+    }
+}
+
+/// Rules with all that they read: what a guest is made of that does nothing besides.
+#[derive(Debug)]
+pub struct Rulebook {
+    rules: Rules,
+    places: Places,
+}
+
+impl Rulebook {
+    /// Puts rules and their places together, and declares their tables.
+    pub fn new(mut rules: Rules, places: Places, plan: &mut Plan) -> Result<Self, String> {
+        declare(rules.rows(), plan)?;
+        Ok(Self { rules, places })
+    }
+
+    /// Does what the rules say of a record with this JSON; `documents` are those that were declared, in their order.
+    pub fn follow(
+        &self,
+        record: &Record<'_>,
+        text: &str,
+        documents: &[Option<&str>],
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), Failure> {
+        let reading = self.places.read(text, documents)?;
+        let mut faults = Faults::default();
+        self.rules.follow(&Facts::of(record, &reading), out, &mut faults);
+        faults.check()
     }
 }
 
@@ -89,10 +125,10 @@ impl Rule {
         };
         let walked = each::walk(facts, array, faults, |facts, faults| self.follow_one(facts, out, faults));
         // Without items only a condition on the record itself can say that this is as it should be.
-        if let Walked::Absent(failure) = walked
+        if let Err(absent) = walked
             && self.when.as_ref().is_none_or(|when| when.holds(facts))
         {
-            faults.add(failure);
+            faults.add(absent.failure());
         }
     }
 

@@ -137,7 +137,7 @@ impl Waiting {
 }
 
 /// Appends bytes in lower-case hex.
-fn push_hex(text: &mut String, bytes: &[u8]) {
+pub fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &str = "0123456789abcdef";
     for byte in bytes {
         for digit in [byte >> 4, byte & 15].map(usize::from) {

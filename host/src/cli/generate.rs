@@ -2,7 +2,7 @@
 
 use super::ingest;
 use crate::config::Settings;
-use crate::generate::{Made, Scenario};
+use crate::generate::Scenario;
 use crate::log::{NewRecord, NewTopic};
 use anyhow::Context;
 use serde_json::json;
@@ -61,21 +61,13 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     }
     let (mut records, mut total) = (records.peekable(), 0);
     while records.peek().is_some() {
-        let chunk: Vec<NewRecord> = records.by_ref().take(CHUNK).map(record).collect();
+        let chunk: Vec<NewRecord> = records.by_ref().take(CHUNK).map(NewRecord::from).collect();
         total += ingest::append(&log, topic, chunk)
             .await
             .with_context(|| format!("after {total} records, which are in the log"))?;
     }
     println!("{total} records to topic {topic}");
     Ok(())
-}
-
-fn record(made: Made) -> NewRecord {
-    NewRecord {
-        key: Some(made.key.into_bytes()),
-        value: Some(made.value.into_bytes()),
-        ..NewRecord::default()
-    }
 }
 
 /// Prints lines; a reader that has enough is no error.

@@ -8,6 +8,7 @@ use super::site::Site;
 use super::{Parts, parts};
 use crate::effect::Fault;
 use crate::generate::Scenario;
+use crate::lane::now_ms;
 use crate::log::NewRecord;
 use crate::topic_name;
 use axum::Json;
@@ -16,7 +17,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Records, by topic and outcome.
 const RECORDS_TOTAL: &str = "gristmill_ingest_records_total";
@@ -131,14 +132,8 @@ pub(super) async fn make_up(
     }
     let number = usize::try_from(wanted.number).unwrap_or(0);
     site.admission.records(number)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let seed = wanted.seed.unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32));
-    let mut records = scenario.records(seed, at_ms, number).map(|made| NewRecord {
-        key: Some(made.key.into_bytes()),
-        value: Some(made.value.into_bytes()),
-        ..NewRecord::default()
-    });
+    let seed = wanted.seed.unwrap_or_else(|| fastrand::u64(..));
+    let mut records = scenario.records(seed, now_ms(), number).map(NewRecord::from);
     let mut pushed = 0;
     while pushed < number {
         let chunk: Vec<NewRecord> = records.by_ref().take(CHUNK).collect();

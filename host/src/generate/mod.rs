@@ -2,6 +2,8 @@
 
 mod order_vault;
 
+use crate::log::NewRecord;
+
 /// A scenario that records can be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
@@ -33,6 +35,16 @@ pub struct Made {
     pub key: String,
     /// Its value, JSON.
     pub value: String,
+}
+
+impl From<Made> for NewRecord {
+    fn from(made: Made) -> Self {
+        NewRecord {
+            key: Some(made.key.into_bytes()),
+            value: Some(made.value.into_bytes()),
+            ..NewRecord::default()
+        }
+    }
 }
 
 /// The records of a scenario, of one seed and time: each can be made by itself.
