@@ -3,7 +3,7 @@
 //! (DESIGN.md D3). What is here has passed the checks of [`crate::transform`].
 
 use crate::record::{Blobs, Header, present};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Texts end to end; the ends count bytes and lie on character boundaries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,6 +266,50 @@ pub struct Effects {
     pub mails: Vec<Mail>,
     /// The refused records. Effects of these may still stand in the other lists: whoever writes skips them.
     pub failures: BTreeMap<u32, Failure>,
+    /// Records that the store found to be there already when it was asked before: they cause nothing.
+    pub duplicates: BTreeSet<u32>,
+    /// The tables that a stage both writes and looks up, by their places in the spec: a record may count on the rows that
+    /// others of its batch cause in them. If the store takes such a record out, nothing of the batch is committed
+    /// ([`crate::store::Error::TakenOut`]).
+    pub counted_on: Vec<usize>,
+}
+
+/// Records that are taken out of a batch after a stage has worked it through, by a later stage or by the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenOut {
+    /// The refused ones.
+    pub failures: BTreeMap<u32, Failure>,
+    /// Those that were there already.
+    pub duplicates: BTreeSet<u32>,
+}
+
+impl TakenOut {
+    /// Whether this record is among them.
+    pub fn contains(&self, record: u32) -> bool {
+        self.failures.contains_key(&record) || self.duplicates.contains(&record)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.failures.is_empty() && self.duplicates.is_empty()
+    }
+
+    /// Those of the records before this one, and those of it and all behind it, counted from there.
+    pub fn split_at(mut self, record: u32) -> (TakenOut, TakenOut) {
+        let failures = self.failures.split_off(&record);
+        let duplicates = self.duplicates.split_off(&record);
+        let behind = TakenOut {
+            failures: failures.into_iter().map(|(one, failure)| (one - record, failure)).collect(),
+            duplicates: duplicates.into_iter().map(|one| one - record).collect(),
+        };
+        (self, behind)
+    }
+
+    /// Adds more of them.
+    pub fn extend(&mut self, more: TakenOut) {
+        self.failures.extend(more.failures);
+        self.duplicates.extend(more.duplicates);
+    }
 }
 
 impl Effects {

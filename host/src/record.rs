@@ -162,8 +162,13 @@ impl Batch {
 
     /// Copies the records of a range.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        self.subset(range)
+    }
+
+    /// Some records, in this order.
+    pub fn subset(&self, indices: impl Iterator<Item = usize>) -> Self {
         let mut part = Batch::new(&self.topic, self.partition);
-        for index in range {
+        for index in indices {
             part.push(self.offset(index), self.timestamp_ms(index), self.key(index), self.value(index));
             for header in self.headers_of(index) {
                 part.push_header(&header.name, header.value.as_deref());

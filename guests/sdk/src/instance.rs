@@ -9,6 +9,7 @@ use crate::out::{Gathered, Out};
 use crate::plan::Plan;
 use crate::record::records;
 use crate::rows::TableSize;
+use crate::state::Written;
 use crate::{Transform, json};
 
 /// A transform with its configuration.
@@ -47,13 +48,18 @@ impl<T: Transform> Instance<T> {
     pub fn apply(&mut self, batch: &Batch, ask: Ask<'_>) -> Result<Effects, String> {
         let (answers, mut refused) = self.look_up(batch, ask)?;
         let mut gathered = Gathered::new(&self.plan, &self.sizes);
+        let mut written = Written::default();
         for record in records(batch, answers.as_ref()) {
             let record = record?;
             let input = record.index;
             let result = match refused.next_if(|(index, _)| *index == input) {
                 Some((_, failure)) => Err(failure),
-                None => self.transform.transform(&record, &mut Out { gathered: &mut gathered, batch, input }),
+                None => {
+                    let (gathered, written, answers) = (&mut gathered, &mut written, answers.as_ref());
+                    self.transform.transform(&record, &mut Out { gathered, batch, input, written, answers })
+                }
             };
+            written.end(result.is_err());
             if let Err(failure) = result {
                 gathered.refuse(input, failure);
             }

@@ -123,6 +123,7 @@ mod packed;
 mod plan;
 mod record;
 mod rows;
+mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod time;
@@ -136,6 +137,7 @@ pub use out::{Mail, Out};
 pub use plan::{Column, Kind, Lookup, Output, Plan, Table};
 pub use record::Record;
 pub use rows::{Cell, Place, Row, RowWriter};
+pub use state::Keyed;
 pub use time::{Date, Timestamp};
 
 /// For transforms that take no configuration: anything but `{}` is refused.

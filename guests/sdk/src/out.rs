@@ -2,9 +2,13 @@
 
 use crate::bindings::gristmill::transform::types::{self as contract, Batch, Effects};
 use crate::failure::Failure;
+use crate::lookups::Answers;
 use crate::messages::{Message, OutputMessages};
 use crate::plan::{Column, NEXT, Output, Plan, Table};
 use crate::rows::{Row, RowWriter, TableRows, TableSize};
+use crate::state::{Keyed, Written};
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
 
 /// A mail to be sent after the record's rows are committed, at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,7 @@ pub(crate) struct Gathered<'p> {
     failures: Vec<contract::Failure>,
     mistake: bool,
     undeclared: Option<String>,
+    unreadable: Option<String>,
 }
 
 impl<'p> Gathered<'p> {
@@ -51,6 +56,7 @@ impl<'p> Gathered<'p> {
             failures: Vec::new(),
             mistake: false,
             undeclared: None,
+            unreadable: None,
         }
     }
 
@@ -74,6 +80,9 @@ impl<'p> Gathered<'p> {
     pub fn mistake(&self) -> Option<String> {
         if let Some(what) = &self.undeclared {
             return Some(format!("the transform's plan does not declare {what}"));
+        }
+        if let Some(what) = &self.unreadable {
+            return Some(format!("state that cannot be read: {what}"));
         }
         let text = "a row or message does not fit its declaration: kinds and number of cells, NULL, topic";
         self.mistake.then(|| text.to_owned())
@@ -110,6 +119,8 @@ pub struct Out<'o, 'p> {
     pub(crate) gathered: &'o mut Gathered<'p>,
     pub(crate) batch: &'o Batch,
     pub(crate) input: u32,
+    pub(crate) written: &'o mut Written,
+    pub(crate) answers: Option<&'o Answers>,
 }
 
 impl Out<'_, '_> {
@@ -199,6 +210,26 @@ impl Out<'_, '_> {
             Some(index) => drop(self.send(Output(index))),
             None => self.gathered.undeclared(format!("output `{NEXT}`")),
         }
+    }
+
+    /// The row with this key as it stands for this record: as the records before it in the batch have left it, or as it
+    /// stood when the batch began. [`crate::Transform::lookups`] must have asked for it.
+    pub fn get<R: Row + Clone + DeserializeOwned + 'static>(
+        &mut self,
+        state: &Keyed<R>,
+        key: &[&dyn Display],
+    ) -> Option<R> {
+        let read = self.written.get(state, key, self.answers);
+        read.unwrap_or_else(|what| {
+            self.gathered.unreadable.get_or_insert(what);
+            None
+        })
+    }
+
+    /// Writes the row with this key, which the records behind this one see.
+    pub fn put<R: Row + 'static>(&mut self, state: &Keyed<R>, key: &[&dyn Display], row: R) {
+        self.row(&row);
+        self.written.put(state, key, row);
     }
 
     /// A mail; the plan declares it with `plan.mails()`.

@@ -143,7 +143,9 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::BadRequest(detail) => Self::query(detail),
             store::Error::Unavailable { .. } => Self::unavailable("the store is not available", error),
-            store::Error::Fenced { .. } | store::Error::Unfit { .. } => Self::internal(error),
+            store::Error::Fenced { .. } | store::Error::Unfit { .. } | store::Error::TakenOut(_) => {
+                Self::internal(error)
+            },
         }
     }
 }

@@ -67,6 +67,12 @@ pub async fn explain(
     let topic = &spec.source.topic;
     let partitions = log.partitions(topic).await?.with_context(|| format!("there is no topic {topic}"))?;
     let mut chain = Chain::new(&transform);
+    anyhow::ensure!(
+        !chain.has_state(),
+        "pipeline {} looks up tables that it writes itself: what a record caused depended on what stood there then, so that \
+         working it through once more does not tell which records made a row. Read the table, or the topic by its key",
+        spec.name
+    );
     for partition in
         (0..partitions).filter(|partition| question.partition.is_none_or(|only| only == *partition))
     {

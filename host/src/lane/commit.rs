@@ -1,14 +1,15 @@
 //! The lane's second step: commits batches, in order, as often as it takes. A commit is safe to repeat: the store
-//! finds out whether an earlier attempt arrived.
+//! finds out whether an earlier attempt arrived. The first step hears of each batch how it ended.
 
 use super::feed::Parked;
 use super::{LaneContext, after_commit, now_ms};
+use crate::effect::TakenOut;
 use crate::sabotage;
 use crate::store::{self, Committed, Fence, Origin, Work};
 use crate::telemetry::{self, BATCHES, DEAD_LETTERS, GUEST_MICROSECONDS, MAILS, RECORDS, ROWS};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::Instant;
 
 /// A committed batch on its way to being published.
@@ -18,11 +19,21 @@ pub(super) struct ToPublish {
     pub(super) outbox: Vec<u8>,
 }
 
+/// How a batch ended.
+pub(super) enum Ended {
+    /// It is committed.
+    Committed,
+    /// Records are taken out of it that others may have counted on: nothing is written, and it is to be worked through
+    /// without them.
+    TakenOut(TakenOut),
+}
+
 pub(super) fn run(
     context: &LaneContext,
     mut fence: Fence,
     parked: &Parked,
     committing: &Receiver<Arc<Work>>,
+    ended: &Sender<Ended>,
     to_publish: &SyncSender<ToPublish>,
 ) {
     while let Ok(work) = committing.recv() {
@@ -30,11 +41,20 @@ pub(super) fn run(
         if sabotage::publish_first() && !published_first(context, fence, &work, to_publish) {
             return;
         }
-        let Some(committed) = commit(context, fence, &work) else { return };
+        let committed = match commit(context, fence, &work) {
+            Some(Ok(committed)) => committed,
+            Some(Err(taken_out)) => {
+                // Nobody listens only where the lane ends.
+                let _ = ended.send(Ended::TakenOut(taken_out));
+                continue;
+            }
+            None => return,
+        };
         fence = after_commit(fence, &committed);
         context.progress.batch.store(fence.batch, Ordering::Relaxed);
         context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
         note_parked(parked, &work, &committed);
+        let _ = ended.send(Ended::Committed);
         count(context, &work, &committed);
         if committed.mails > 0 {
             context.mail_committed.notify_one();
@@ -71,8 +91,8 @@ fn published_first(
     !context.abandoned()
 }
 
-/// Commits one batch; `None` if the lane is to end.
-fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Committed> {
+/// Commits one batch, or finds what has to be taken out of it; `None` if the lane is to end.
+fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Result<Committed, TakenOut>> {
     let mut attempt = 0;
     let start = Instant::now();
     loop {
@@ -85,8 +105,9 @@ fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Commi
                 if attempt > 0 {
                     context.recovered();
                 }
-                return Some(committed);
+                return Some(Ok(committed));
             }
+            Err(store::Error::TakenOut(taken_out)) => return Some(Err(*taken_out)),
             Err(error @ store::Error::Fenced { .. }) => {
                 context.give_up(&error);
                 return None;

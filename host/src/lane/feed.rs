@@ -1,15 +1,19 @@
 //! The lane's first step: reads batches (or takes parked records that are due) and has the guests work them through.
 
+use super::commit::Ended;
 use super::{LaneContext, WorksWith, now_ms};
+use crate::effect::TakenOut;
 use crate::live::Deployment;
 use crate::log::{ReadBounds, Reader};
+use crate::lookup::Unavailable;
 use crate::record::{Batch, Room};
 use crate::store::{Origin, ParkedOrigin, Work};
 use crate::telemetry;
-use crate::transform::Chain;
+use crate::transform::{Chain, InOrder};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 /// How long a reader waits for the first record before the lane looks at parked records and at being stopped.
@@ -31,12 +35,70 @@ impl Default for Parked {
     }
 }
 
-pub(super) fn run(
-    context: &LaneContext,
-    mut reader: Box<dyn Reader>,
-    parked: &Parked,
-    to_commit: &SyncSender<Arc<Work>>,
-) {
+/// The feed's side of the commits: batches go out, and how they ended comes back.
+pub(super) struct Commits {
+    to_commit: SyncSender<Arc<Work>>,
+    endings: Receiver<Ended>,
+    parked: Arc<Parked>,
+    /// The batches whose end was not heard of yet, oldest first; those that may have to be worked through once more, as
+    /// they are.
+    under_way: VecDeque<Option<Given>>,
+}
+
+/// A batch that was given to be committed.
+struct Given {
+    work: Arc<Work>,
+    taken_out: TakenOut,
+    searching: bool,
+}
+
+impl Commits {
+    pub(super) fn new(
+        to_commit: SyncSender<Arc<Work>>,
+        endings: Receiver<Ended>,
+        parked: Arc<Parked>,
+    ) -> Self {
+        Commits { to_commit, endings, parked, under_way: VecDeque::new() }
+    }
+
+    /// Gives a batch to be committed whose records do not count on each other; `None` if the lane is to end.
+    fn send(&mut self, work: Work) -> Option<()> {
+        while self.endings.try_recv().is_ok() {
+            self.under_way.pop_front();
+        }
+        self.to_commit.send(Arc::new(work)).ok()?;
+        self.under_way.push_back(None);
+        Some(())
+    }
+
+    /// Gives one whose records may; no other is under way then.
+    fn send_in_order(&mut self, work: Work, taken_out: TakenOut, searching: bool) -> Option<()> {
+        let work = Arc::new(work);
+        if matches!(work.origin, Origin::Parked(_)) {
+            // One part of parked records being committed does not say that others may be taken.
+            self.parked.in_flight.store(true, Ordering::Release);
+        }
+        self.to_commit.send(work.clone()).ok()?;
+        self.under_way.push_back(Some(Given { work, taken_out, searching }));
+        Some(())
+    }
+
+    /// Waits until all batches are committed; the outer `None` if the lane is to end. What is not, since records are taken
+    /// out of it, is handed back, to be worked through without them.
+    fn settled(&mut self) -> Option<Option<Piece>> {
+        while let Some(oldest) = self.under_way.pop_front() {
+            if let (Ended::TakenOut(more), Some(given)) = (self.endings.recv().ok()?, oldest) {
+                let Given { work, mut taken_out, searching } = given;
+                taken_out.extend(more);
+                let Work { batch, origin, .. } = Arc::unwrap_or_clone(work);
+                return Some(Some(Piece { batch, origin, taken_out, searching }));
+            }
+        }
+        Some(None)
+    }
+}
+
+pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commits: Commits) {
     let mut looked: Option<Instant> = None;
     let mut failures = 0;
     let wait = Duration::from_millis(context.spec.limits.batch_wait_ms_max);
@@ -46,20 +108,32 @@ pub(super) fn run(
     let mut read_up_to = context.progress.next_offset.load(Ordering::Relaxed);
     let mut worker = Worker::begin(context);
     while !context.draining() {
-        worker.take_up(context);
+        if worker.is_old(context) {
+            // What is under way may have to be worked through once more: by the stages that it was worked through by.
+            if settle(context, &mut worker, &mut commits).is_none() {
+                return;
+            }
+            worker.take_up(context);
+        }
         if context.live.paused() {
+            if settle(context, &mut worker, &mut commits).is_none() {
+                return;
+            }
             context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
             std::thread::sleep(IDLE);
             continue;
         }
         if looked.is_none_or(|at| at.elapsed() >= PARKED_LOOK) {
-            look_for_parked(context, parked);
+            look_for_parked(context, &commits.parked);
             looked = Some(Instant::now());
         }
-        let next = match next_parked(context, parked) {
+        let next = match next_parked(context, &commits.parked) {
             Some(next) => Ok(Some(next)),
             None => next_batch(context, reader.as_mut(), collect_until, &mut room),
         };
+        if settle(context, &mut worker, &mut commits).is_none() {
+            return;
+        }
         match next {
             Ok(None) => context.progress.seen_all_up_to.store(read_up_to, Ordering::Relaxed),
             Ok(Some((batch, origin))) => {
@@ -69,8 +143,8 @@ pub(super) fn run(
                 }
                 failures = 0;
                 collect_until = Instant::now() + wait;
-                let Some(work) = transform(context, &mut worker, batch, origin) else { return };
-                if to_commit.send(work).is_err() {
+                let piece = Piece { batch, origin, taken_out: TakenOut::default(), searching: false };
+                if work_through(context, &mut worker, &mut commits, piece).is_none() {
                     return;
                 }
             }
@@ -84,6 +158,100 @@ pub(super) fn run(
             }
         }
     }
+    // What was read is finished.
+    settle(context, &mut worker, &mut commits);
+}
+
+/// A batch, or a part of one that is committed by itself.
+struct Piece {
+    batch: Batch,
+    origin: Origin,
+    taken_out: TakenOut,
+    /// Whether it is a part of a batch that a guest failed at.
+    searching: bool,
+}
+
+impl Piece {
+    /// Its halves, in order.
+    fn halves(self) -> (Piece, Piece) {
+        let Piece { batch, origin, taken_out, .. } = self;
+        let middle = batch.len() / 2;
+        let (before, behind) = match origin {
+            Origin::Log { next_offset } => {
+                (Origin::Log { next_offset: batch.offset(middle) }, Origin::Log { next_offset })
+            }
+            Origin::Parked(mut origins) => {
+                let behind = origins.split_off(middle);
+                (Origin::Parked(origins), Origin::Parked(behind))
+            }
+        };
+        let (out_before, out_behind) = taken_out.split_at(u32::try_from(middle).unwrap_or(u32::MAX));
+        let half = |range, origin, taken_out| Piece {
+            batch: batch.slice(range),
+            origin,
+            taken_out,
+            searching: true,
+        };
+        (half(0..middle, before, out_before), half(middle..batch.len(), behind, out_behind))
+    }
+}
+
+/// Where records may count on each other: waits until what was given is committed, and works through once more what was
+/// not; `None` if the lane is to end.
+fn settle(context: &LaneContext, worker: &mut Worker, commits: &mut Commits) -> Option<()> {
+    while worker.chain.has_state() {
+        let Some(piece) = commits.settled()? else { break };
+        in_order(context, worker, commits, piece)?;
+    }
+    Some(())
+}
+
+/// Has the guests work a batch through, and gives what comes of it to be committed; `None` if the lane is to end.
+fn work_through(
+    context: &LaneContext,
+    worker: &mut Worker,
+    commits: &mut Commits,
+    piece: Piece,
+) -> Option<()> {
+    loop {
+        settle(context, worker, commits)?;
+        if worker.chain.has_state() {
+            return in_order(context, worker, commits, piece);
+        }
+        if let Some((effects, stages)) = transform(context, worker, |chain| chain.apply(&piece.batch))? {
+            context.live.judge(&worker.deployment, &effects, &stages);
+            let Piece { batch, origin, .. } = piece;
+            return commits.send(Work { batch, origin, effects, stages });
+        }
+    }
+}
+
+/// The same where records may count on each other: a batch that a guest fails at is cut in halves, and the second one is
+/// worked through when the first one is committed.
+fn in_order(context: &LaneContext, worker: &mut Worker, commits: &mut Commits, piece: Piece) -> Option<()> {
+    let mut waiting = vec![piece];
+    while let Some(piece) = waiting.pop() {
+        let worked = transform(context, worker, |chain| {
+            chain.apply_in_order(&piece.batch, piece.taken_out.clone(), piece.searching)
+        })?;
+        match worked {
+            None => waiting.push(piece),
+            Some(InOrder::Halve(taken_out)) => {
+                let (before, behind) = Piece { taken_out, ..piece }.halves();
+                waiting.extend([behind, before]);
+            }
+            Some(InOrder::Worked(effects, stages, taken_out)) => {
+                context.live.judge(&worker.deployment, &effects, &stages);
+                let Piece { batch, origin, searching, .. } = piece;
+                commits.send_in_order(Work { batch, origin, effects, stages }, taken_out, searching)?;
+                // The last part may be under way while the next batch is read.
+                if !waiting.is_empty() {
+                    waiting.extend(commits.settled()?);
+                }
+            }
+        }
+    }
+    Some(())
 }
 
 fn look_for_parked(context: &LaneContext, parked: &Parked) {
@@ -146,19 +314,23 @@ fn next_batch(
     Ok(next_offset.map(|next_offset| (batch, Origin::Log { next_offset })))
 }
 
-/// Has the guests work a batch through, as often as it takes; `None` if the lane is to end.
-fn transform(context: &LaneContext, worker: &mut Worker, batch: Batch, origin: Origin) -> Option<Arc<Work>> {
+/// Has the guests work a batch through, as often as it takes; the outer `None` if the lane is to end, the inner one if it
+/// has other stages now.
+fn transform<T>(
+    context: &LaneContext,
+    worker: &mut Worker,
+    apply: impl Fn(&mut Chain) -> Result<T, Unavailable>,
+) -> Option<Option<T>> {
     let mut attempt = 0;
     loop {
         let start = Instant::now();
-        match context.slots.run(|| worker.chain.apply(&batch)) {
-            Ok((effects, stages)) => {
-                context.live.judge(&worker.deployment, &effects, &stages);
+        match context.slots.run(|| apply(&mut worker.chain)) {
+            Ok(worked) => {
                 telemetry::step(&context.id.pipeline, "transform", start.elapsed());
                 if attempt > 0 {
                     context.recovered();
                 }
-                return Some(Arc::new(Work { batch, origin, effects, stages }));
+                return Some(Some(worked));
             }
             // Draining gives the batch up: it is not committed, so whoever comes next reads it again.
             Err(unavailable) => {
@@ -167,7 +339,9 @@ fn transform(context: &LaneContext, worker: &mut Worker, batch: Batch, origin: O
                 }
                 attempt += 1;
                 // What helps may be another version.
-                worker.take_up(context);
+                if worker.take_up(context) {
+                    return Some(None);
+                }
             }
         }
     }
@@ -188,17 +362,22 @@ impl Worker {
         worker
     }
 
-    /// Between two batches: goes over to what was deployed meanwhile, if anything was. Each batch is worked through by
-    /// one deployment only.
-    fn take_up(&mut self, context: &LaneContext) {
-        if !context.live.is_newer_than(&self.deployment) {
-            return;
+    fn is_old(&self, context: &LaneContext) -> bool {
+        context.live.is_newer_than(&self.deployment)
+    }
+
+    /// Between two batches: goes over to what was deployed meanwhile, if anything was; answers whether it was. Each batch
+    /// is worked through by one deployment only.
+    fn take_up(&mut self, context: &LaneContext) -> bool {
+        if !self.is_old(context) {
+            return false;
         }
         let start = Instant::now();
         self.deployment = context.live.current();
         let old = self.chain.change_to(&self.deployment.transform);
         context.runtime.spawn_blocking(move || drop(old));
         self.say(context, start.elapsed());
+        true
     }
 
     fn say(&self, context: &LaneContext, pause: Duration) {

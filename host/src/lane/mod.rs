@@ -10,6 +10,9 @@
 //! store (DESIGN.md D8); storing runs at most two batches ahead of publishing, as the commit's model has it. Batches
 //! are committed and published in order. No store connection is held while a guest runs.
 //!
+//! Where a stage looks up what the pipeline itself writes, records count on each other (DESIGN.md D6): then a batch is
+//! transformed only when the one before it is committed, and once more without a record that is taken out of it.
+//!
 //! A lane ends by draining (what was read is finished, within `limits.drain_ms_max`) or by being abandoned (nothing
 //! more is written). Either way nothing is lost: what is not committed is read again by whoever comes next.
 
@@ -194,12 +197,16 @@ impl Lane {
         context.progress.published.store(fence.published, Ordering::Relaxed);
         let (to_commit, committing) = std::sync::mpsc::sync_channel(0);
         let (to_publish, publishing) = std::sync::mpsc::sync_channel(0);
+        let (ended, endings) = std::sync::mpsc::channel();
         let parked = Arc::new(feed::Parked::default());
         let (feed_context, feed_parked) = (context.clone(), parked.clone());
-        thread(&context, "feed", move || feed::run(&feed_context, reader, &feed_parked, &to_commit))?;
+        thread(&context, "feed", move || {
+            let commits = feed::Commits::new(to_commit, endings, feed_parked);
+            feed::run(&feed_context, reader, commits);
+        })?;
         let commit_context = context.clone();
         thread(&context, "commit", move || {
-            commit::run(&commit_context, fence, &parked, &committing, &to_publish)
+            commit::run(&commit_context, fence, &parked, &committing, &ended, &to_publish)
         })?;
         let publish_context = context.clone();
         thread(&context, "publish", move || publish::run(&publish_context, fence, publisher, &publishing))?;

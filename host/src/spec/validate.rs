@@ -355,8 +355,10 @@ impl Check {
             (prefix, None) => LookupSource::Keys { prefix: prefix.unwrap_or_default() },
             (None, Some(name)) => {
                 let table = self.known_table(&format!("{key}.table"), &name, tables);
-                if table.and_then(|table| tables.get(table)).is_some_and(|table| table.unique().len() != 1) {
-                    self.issue(&format!("{key}.table"), format!("`{name}` must have a key of one column"));
+                let ambiguous = |table: &Table| table.key.is_empty() || table.unique() != table.key;
+                if table.and_then(|table| tables.get(table)).is_some_and(ambiguous) {
+                    let message = format!("in `{name}` several rows may have one key: it cannot be looked up");
+                    self.issue(&format!("{key}.table"), message);
                 }
                 LookupSource::Table { table: table.unwrap_or(0) }
             }

@@ -157,7 +157,8 @@ async fn arrived_before(engine: &dyn Engine, job: &Job) -> Result<Committed, Err
 /// Writes everything that the batch causes. `None`: the database refuses something.
 async fn effects(tx: &mut dyn Tx, job: &Job, way: Way) -> Result<Option<Committed>, Error> {
     let (spec, work) = (&*job.spec, &*job.work);
-    let mut outcome = Outcome { failures: work.effects.failures.clone(), ..Outcome::default() };
+    let mut outcome =
+        Outcome { failures: work.effects.failures.clone(), duplicates: work.effects.duplicates.clone() };
     write::vet(spec, work, &mut outcome);
     match way {
         Way::Plainly => {
@@ -169,6 +170,9 @@ async fn effects(tx: &mut dyn Tx, job: &Job, way: Way) -> Result<Option<Committe
         Way::IsolatingDeferred => write::isolating(tx, spec, work, &mut outcome, true).await?,
     }
     crash::point("store.rows-written");
+    if let Some(taken_out) = outcome.taken_out(spec, &work.effects) {
+        return Err(Error::TakenOut(Box::new(taken_out)));
+    }
     let settled = settle(&outcome.failures, work, &spec.retry, job.now_ms);
     let mails = mails(job, &outcome);
     leftovers(tx, job, &settled, &mails).await?;

@@ -1,5 +1,6 @@
 //! What a store can answer instead of doing it, classified where the error is born: by what the caller does next.
 
+use crate::effect::TakenOut;
 use crate::record::LaneId;
 
 /// Why a store did not do what it was asked for.
@@ -33,6 +34,10 @@ pub enum Error {
         /// What is wrong, where, and what to do.
         message: String,
     },
+    /// Records are taken out of a batch whose other records may count on them ([`crate::effect::Effects::counted_on`]):
+    /// nothing is written, and the batch is to be worked through without them.
+    #[error("{} records are taken out of a batch whose others may count on them", .0.failures.len() + .0.duplicates.len())]
+    TakenOut(Box<TakenOut>),
     /// A request that makes no sense: a filter of the wrong type, an unknown page.
     #[error("{0}")]
     BadRequest(String),

@@ -147,7 +147,8 @@ pub trait Store: Catalog + Tokens {
     /// Counts a table's rows.
     async fn count_rows(&self, table: &Table) -> Result<u64, Error>;
 
-    /// Answers by key from a table with a key of one column (given as text): the row as a JSON text.
+    /// Answers by key from a table: the row as a JSON text. A key of one column is given as its text, one of several columns
+    /// as a JSON array of texts.
     async fn lookup_rows(&self, table: &Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error>;
 
     /// Answers by key from the store's reference table (the embedded set's stand-in for Redis).

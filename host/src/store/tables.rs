@@ -8,10 +8,11 @@ use super::statements::{collation, column_name, matching, quoted, shown as shown
 use super::value::shown;
 use super::{Error, FilterOp, TablePage, TableQuery};
 use crate::effect::TableRows;
-use crate::spec::{ColumnType, Mode, Table};
+use crate::spec::{ColumnType, Table};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as TOKEN};
 use serde_json::json;
+use std::borrow::Cow;
 
 /// The hidden column that numbers the rows of an `append` table that the host has made.
 pub const SEQUENCE: &str = "gristmill_seq";
@@ -245,40 +246,40 @@ pub async fn count(sql: &mut dyn Sql, table: &Table) -> Result<u64, Error> {
     Ok(rows.first().map_or(0, |row| row.int(0).unsigned_abs()))
 }
 
-/// Answers by key (one column, given as text) with rows as JSON texts. What is no value of the key's type is a key
-/// that no row has.
+/// Answers by key with rows as JSON texts. A key of one column is given as its text, one of several as a JSON array of
+/// texts. What is no value of the key's type is a key that no row has.
 pub async fn lookup(
     sql: &mut dyn Sql,
     table: &Table,
     keys: &[Vec<u8>],
 ) -> Result<Vec<Option<Vec<u8>>>, Error> {
-    let (Some(&place), 1) = (table.key.first(), table.unique().len()) else {
-        let message = format!("table {} cannot be looked up: its key is not of one column", table.name);
+    if table.key.is_empty() || table.unique() != table.key {
+        let message = format!("table {} cannot be looked up: several rows may have one key", table.name);
         return Err(Error::BadRequest(message));
-    };
-    let Some(key) = table.columns.get(place) else { return Ok(vec![None; keys.len()]) };
-    let (mut asked, mut parsed) = (Vec::new(), Vec::<Parsed>::new());
+    }
+    let (mut asked, mut parsed) = (Vec::new(), vec![Vec::<Parsed>::new(); table.key.len()]);
     for (n, bytes) in keys.iter().enumerate() {
-        if let Some(value) = std::str::from_utf8(bytes).ok().and_then(|text| parse(table, key, text)) {
+        if let Some(values) = key_values(table, bytes) {
             asked.push(n);
-            parsed.push(value);
+            parsed.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
         }
     }
     let mut columns = vec![None; table.columns.len()];
-    if let Some(slot) = columns.get_mut(place) {
-        *slot = Some(column(key.ty, &parsed));
+    for (place, values) in table.key.iter().zip(&parsed) {
+        if let (Some(slot), Some(key)) = (columns.get_mut(*place), table.columns.get(*place)) {
+            *slot = Some(column(key.ty, values));
+        }
     }
-    let records = (0..u32::try_from(parsed.len()).unwrap_or(u32::MAX)).collect();
+    let records = (0..u32::try_from(asked.len()).unwrap_or(u32::MAX)).collect();
     let piece = TableRows { table: 0, records, columns };
-    // A mode that reads: the key decides which rows match, whatever is done to them when they are written.
     let rows = Rows::all(table, &piece);
     let all: Vec<usize> = (0..table.columns.len()).collect();
     let mut answers = vec![None; keys.len()];
-    if rows.is_empty() || table.mode == Mode::Append {
+    if rows.is_empty() {
         return Ok(answers);
     }
-    let tail = matching(sql.dialect(), table, &[place], &all);
-    for row in sql.with_rows(&rows, &[place], &tail).await.map_err(Fault::into_error)? {
+    let tail = matching(sql.dialect(), table, &table.key, &all);
+    for row in sql.with_rows(&rows, &table.key, &tail).await.map_err(Fault::into_error)? {
         let slot =
             usize::try_from(row.int(0)).ok().and_then(|n| asked.get(n)).and_then(|n| answers.get_mut(*n));
         if let Some(slot) = slot {
@@ -286,4 +287,18 @@ pub async fn lookup(
         }
     }
     Ok(answers)
+}
+
+/// A key's values, in the order of the key's columns.
+fn key_values(table: &Table, bytes: &[u8]) -> Option<Vec<Parsed>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let texts = match table.key.len() {
+        1 => vec![Cow::Borrowed(text)],
+        _ => serde_json::from_str::<Vec<Cow<'_, str>>>(text).ok()?,
+    };
+    let columns = table.key.iter().map(|place| table.columns.get(*place));
+    if texts.len() != table.key.len() {
+        return None;
+    }
+    columns.zip(&texts).map(|(column, text)| parse(table, column?, text)).collect()
 }

@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::satellite::{self, Incoming};
 use super::sql::{Arg, Dialect, Tx, Value};
 use super::{Work, fold, statements, value};
-use crate::effect::{Failure, TableRows};
+use crate::effect::{Effects, Failure, TableRows, TakenOut};
 use crate::spec::{Column, ColumnType, Counted, Mode, Spec, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,28 @@ impl Outcome {
     /// Whether a record's effects happen.
     pub fn keeps(&self, record: u32) -> bool {
         !self.failures.contains_key(&record) && !self.duplicates.contains(&record)
+    }
+
+    /// The records that were taken out here, if others of the batch may have counted on any of them. A duplicate that has
+    /// rows in `once` tables only is none that could have been counted on: what it says stands there.
+    pub fn taken_out(&self, spec: &Spec, effects: &Effects) -> Option<TakenOut> {
+        if effects.counted_on.is_empty() {
+            return None;
+        }
+        let failures = self.failures.iter().filter(|(record, _)| !effects.failures.contains_key(record));
+        let duplicates = self.duplicates.iter().filter(|record| !effects.duplicates.contains(record));
+        let taken_out = TakenOut {
+            failures: failures.map(|(record, failure)| (*record, failure.clone())).collect(),
+            duplicates: duplicates.copied().collect(),
+        };
+        let once = |table: usize| spec.tables.get(table).is_some_and(|t| matches!(t.mode, Mode::Once { .. }));
+        let counts = |piece: &TableRows, record: &u32| {
+            effects.counted_on.contains(&piece.table)
+                && (taken_out.failures.contains_key(record)
+                    || taken_out.duplicates.contains(record) && !once(piece.table))
+        };
+        let counted = effects.rows.iter().any(|piece| piece.records.iter().any(|one| counts(piece, one)));
+        counted.then_some(taken_out)
     }
 
     /// Forgets what was decided about records that are tried anew.

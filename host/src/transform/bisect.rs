@@ -70,6 +70,28 @@ impl StageWorker {
         Ok(worked)
     }
 
+    /// Works a batch through in one call, as one whose records may count on each other has to be: its halves are batches of
+    /// their own, to be committed one after the other. `None`: the guest fails at it, and it must be cut in halves.
+    /// `searching`: whether it is such a half already.
+    ///
+    /// # Errors
+    /// As [`StageWorker::work`].
+    pub(super) fn work_whole(&mut self, batch: &Batch, searching: bool) -> Result<Option<Worked>, String> {
+        let mut worked = Worked::default();
+        let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
+        let limit = if searching { self.search_limit(batch.len()) } else { full };
+        match self.call(batch, limit, &mut worked) {
+            Ok(checked) => worked.parts.push((0, checked)),
+            Err(Fault::Unavailable(message)) => return Err(message),
+            Err(fault) if batch.len() > 1 => {
+                tracing::debug!(place = %self.stage.place, records = batch.len(), %fault, "to be cut in halves");
+                return Ok(None);
+            }
+            Err(fault) => self.last_chance(batch, 0..batch.len(), fault, &mut worked)?,
+        }
+        Ok(Some(worked))
+    }
+
     /// Splits a part that has failed.
     fn search(
         &mut self,

@@ -7,12 +7,13 @@ use super::engine::Engine;
 use super::error::Error;
 use super::instance::Stage;
 use super::module::Module;
-use crate::effect::{Effects, Failure, Mail, MessageValues, Messages, Verdict};
+use crate::effect::{Effects, Failure, Mail, MessageValues, Messages, TakenOut, Verdict};
 use crate::lookup::{Lookups, Unavailable};
 use crate::record::{Batch, Blobs, Header, header_bytes, headers_at, present};
 use crate::spec::Spec;
 use crate::store::StageRun;
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A pipeline's stages, compiled and checked: what the lanes' chains are made from.
@@ -48,11 +49,34 @@ impl Pipeline {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Pipeline { stages })
     }
+
+    /// The tables that stages both write and look up: the pipeline's state.
+    fn counted_on(&self) -> Vec<usize> {
+        let written = |table: &usize| {
+            self.stages.iter().any(|stage| stage.plan.tables.values().any(|planned| planned.table == *table))
+        };
+        let mut tables: Vec<usize> =
+            self.stages.iter().flat_map(|stage| stage.plan.looks_up.iter().copied()).filter(written).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        tables
+    }
 }
 
 /// One lane's own instances of a pipeline's stages.
 pub struct Chain {
     stages: Vec<StageWorker>,
+    /// The tables that stages both write and look up.
+    counted_on: Vec<usize>,
+}
+
+/// How a batch fared whose records may count on each other.
+pub enum InOrder {
+    /// It went through, without the records that were taken out of it.
+    Worked(Effects, Vec<StageRun>, TakenOut),
+    /// A guest failed at it as a whole: its halves are to be batches of their own, the second one worked through when the
+    /// first one is committed. The records that were taken out of it are handed back.
+    Halve(TakenOut),
 }
 
 /// What a stage reads: its records, and which record of the lane's batch each of them is.
@@ -64,7 +88,22 @@ struct Input<'a> {
     same_values: bool,
 }
 
-impl Input<'_> {
+impl<'a> Input<'a> {
+    fn whole(batch: &'a Batch) -> Self {
+        Input { batch: Cow::Borrowed(batch), origins: None, same_values: true }
+    }
+
+    /// What is left of a batch.
+    fn without(batch: &'a Batch, taken_out: &TakenOut) -> Self {
+        if taken_out.is_empty() {
+            return Self::whole(batch);
+        }
+        let records = 0..u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let origins: Vec<u32> = records.filter(|record| !taken_out.contains(*record)).collect();
+        let left = batch.subset(origins.iter().map(|record| *record as usize));
+        Input { batch: Cow::Owned(left), origins: Some(origins), same_values: true }
+    }
+
     fn origin(&self, input: u32) -> u32 {
         match &self.origins {
             None => input,
@@ -76,7 +115,14 @@ impl Input<'_> {
 impl Chain {
     /// Instances are made at the first batch.
     pub fn new(pipeline: &Pipeline) -> Self {
-        Chain { stages: pipeline.stages.iter().cloned().map(StageWorker::new).collect() }
+        let stages = pipeline.stages.iter().cloned().map(StageWorker::new).collect();
+        Chain { stages, counted_on: pipeline.counted_on() }
+    }
+
+    /// Whether records may count on each other: a stage looks up a table that a stage writes (DESIGN.md D6). Each batch is
+    /// to be worked through by [`Chain::apply_in_order`] then, when the one before it is committed.
+    pub fn has_state(&self) -> bool {
+        !self.counted_on.is_empty()
     }
 
     /// Goes over to other stages, between two batches: those that stay the same keep their instances.
@@ -85,6 +131,7 @@ impl Chain {
     #[must_use]
     pub fn change_to(&mut self, pipeline: &Pipeline) -> impl Send + 'static + use<> {
         let mut old: Vec<Option<StageWorker>> = self.stages.drain(..).map(Some).collect();
+        self.counted_on = pipeline.counted_on();
         self.stages = pipeline
             .stages
             .iter()
@@ -104,26 +151,87 @@ impl Chain {
     pub fn apply(&mut self, batch: &Batch) -> Result<(Effects, Vec<StageRun>), Unavailable> {
         let mut effects = Effects::default();
         let mut runs = Vec::with_capacity(self.stages.len());
-        let mut input = Input { batch: Cow::Borrowed(batch), origins: None, same_values: true };
+        let mut input = Input::whole(batch);
         for worker in &mut self.stages {
             if input.batch.is_empty() {
                 break;
             }
-            let stage = worker.stage.name.to_string();
-            let worked = worker
-                .work(&input.batch)
-                .map_err(|message| Unavailable { lookup: format!("of stage {stage}"), message })?;
-            runs.push(StageRun {
-                stage,
-                digest: worker.stage.module.digest.clone(),
-                activation: worker.stage.activation,
-                records: u32::try_from(input.batch.len()).unwrap_or(u32::MAX),
-                time_us: u64::try_from(worked.time.as_micros()).unwrap_or(u64::MAX),
-            });
+            let worked = worker.work(&input.batch).map_err(|message| unavailable(&worker.stage, message))?;
+            runs.push(run_of(&worker.stage, &input, &worked));
             input = gather(worked, &worker.stage, input, &mut effects);
         }
         Ok((effects, runs))
     }
+
+    /// Takes a batch through all stages whose records may count on each other, without those that were taken out before.
+    /// Where a later stage, or the host, takes a record out that others may have counted on, it is done anew without it.
+    /// `searching`: whether the batch is a half of one that a guest failed at.
+    ///
+    /// # Errors
+    /// [`Unavailable`], as [`Chain::apply`].
+    pub fn apply_in_order(
+        &mut self,
+        batch: &Batch,
+        mut taken_out: TakenOut,
+        searching: bool,
+    ) -> Result<InOrder, Unavailable> {
+        loop {
+            let mut effects = Effects {
+                failures: taken_out.failures.clone(),
+                duplicates: taken_out.duplicates.clone(),
+                counted_on: self.counted_on.clone(),
+                ..Effects::default()
+            };
+            let mut runs = Vec::with_capacity(self.stages.len());
+            let (mut input, mut counted, mut more) = (Input::without(batch, &taken_out), false, BTreeMap::new());
+            for worker in &mut self.stages {
+                if input.batch.is_empty() {
+                    break;
+                }
+                let worked = worker.work_whole(&input.batch, searching);
+                let Some(worked) = worked.map_err(|message| unavailable(&worker.stage, message))? else {
+                    return Ok(InOrder::Halve(taken_out));
+                };
+                runs.push(run_of(&worker.stage, &input, &worked));
+                // What a stage itself refuses, it does not count on; but the stages before it may.
+                let own = if counted { BTreeSet::new() } else { refused(&worked, &input) };
+                let known: BTreeSet<u32> = effects.failures.keys().copied().collect();
+                input = gather(worked, &worker.stage, input, &mut effects);
+                counted |= worker.stage.plan.looks_up.iter().any(|table| self.counted_on.contains(table));
+                if counted {
+                    let new = |record: &u32| !known.contains(record) && !own.contains(record);
+                    let new = effects.failures.iter().filter(|(record, _)| new(record));
+                    more.extend(new.map(|(record, failure)| (*record, failure.clone())));
+                }
+            }
+            if more.is_empty() {
+                return Ok(InOrder::Worked(effects, runs, taken_out));
+            }
+            taken_out.failures.extend(more);
+        }
+    }
+}
+
+fn unavailable(stage: &Stage, message: String) -> Unavailable {
+    Unavailable { lookup: format!("of stage {}", stage.name), message }
+}
+
+fn run_of(stage: &Stage, input: &Input<'_>, worked: &Worked) -> StageRun {
+    StageRun {
+        stage: stage.name.to_string(),
+        digest: stage.module.digest.clone(),
+        activation: stage.activation,
+        records: u32::try_from(input.batch.len()).unwrap_or(u32::MAX),
+        time_us: u64::try_from(worked.time.as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The records that a stage itself refuses, or fails at.
+fn refused(worked: &Worked, input: &Input<'_>) -> BTreeSet<u32> {
+    let refused = worked.parts.iter().flat_map(|(start, checked)| {
+        checked.failures.iter().map(move |(record, ..)| input.origin(start + record))
+    });
+    refused.chain(worked.culprits.iter().map(|(record, _)| input.origin(*record))).collect()
 }
 
 /// Adds a stage's effects to the batch's, and makes the next stage's input.

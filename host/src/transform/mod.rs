@@ -31,7 +31,7 @@ mod state;
 mod trial;
 mod wasi;
 
-pub use chain::{Chain, Pipeline};
+pub use chain::{Chain, InOrder, Pipeline};
 pub use check::Checked;
 pub use compiler::{CompileLimits, compile_as_child};
 pub use engine::Engine;

@@ -3,7 +3,7 @@
 
 use super::bindings::exports::gristmill::transform::transformer as wit;
 use super::instance::bounded;
-use crate::spec::{ColumnType, NEXT, Spec};
+use crate::spec::{ColumnType, LookupSource, NEXT, Spec};
 use std::collections::HashMap;
 
 /// What a stage may do, checked.
@@ -20,6 +20,8 @@ pub struct Plan {
     pub mails: bool,
     /// The lookups that it may ask.
     pub lookups: Vec<String>,
+    /// The tables of the spec that these read, by their places.
+    pub looks_up: Vec<usize>,
     /// Tables whose keys it makes in one way only, and how.
     pub recipes: Vec<(String, String)>,
 }
@@ -185,8 +187,12 @@ pub(super) fn check(plan: &wit::Plan, spec: &Spec, stage: usize) -> Result<Plan,
         }
     }
     for lookup in &plan.lookups {
-        if !spec.lookups.iter().any(|declared| declared.name == *lookup) {
-            faults.push(format!("it asks the lookup `{lookup}`, which the spec does not declare"));
+        match spec.lookups.iter().find(|declared| declared.name == *lookup) {
+            Some(declared) => checked.looks_up.extend(match declared.from {
+                LookupSource::Table { table } => Some(table),
+                LookupSource::Keys { .. } => None,
+            }),
+            None => faults.push(format!("it asks the lookup `{lookup}`, which the spec does not declare")),
         }
     }
     if plan.mails && spec.mail.is_none() {
