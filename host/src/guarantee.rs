@@ -2,7 +2,7 @@
 //! the spec and the parts that it runs on, and from nothing else, so `gristmill check` can say it before anything
 //! runs. Where a sentence here is wrong, the promise is: the tests of the commit path are what it stands on.
 
-use crate::spec::{ColumnType, Mode, Route, Spec, Table, TopicPattern};
+use crate::spec::{ColumnType, LookupSource, Mode, Route, Spec, Table, TopicPattern};
 use comfy_table::{ContentArrangement, presets};
 use serde::Serialize;
 
@@ -123,7 +123,7 @@ pub fn guarantees(spec: &Spec, parts: Parts) -> Vec<Guarantee> {
     }
     for route in &spec.routes {
         if let Route::Ingest { path, topic, key, check } = route {
-            all.push(ingest(spec, parts, path, topic, key.as_deref(), check.is_some()));
+            all.push(ingest(spec, parts, path, topic, key.is_some(), check.is_some()));
         }
     }
     all
@@ -186,6 +186,19 @@ fn rows(spec: &Spec, table: &Table, parts: Parts) -> Guarantee {
         format!("mode {}: {}", table.mode.name(), mode_because(table)),
     ];
     let mut limits = mode_limits(spec, table);
+    let looked_up = spec.lookups.iter().find(|lookup| match lookup.from {
+        LookupSource::Table { table: place } => {
+            spec.tables.get(place).is_some_and(|of| of.name == table.name)
+        }
+        LookupSource::Keys { .. } => false,
+    });
+    if let Some(lookup) = looked_up {
+        limits.push(format!(
+            "what the lookup {} reads here is exact where all records of a key are in one partition: a stage that reads it \
+             and writes the table sees all that its lane has written, and not what another lane is about to",
+            lookup.name
+        ));
+    }
     if !table.create {
         limits.push("create = false: what triggers of the table's owner do outside of it is not ours".into());
     }
@@ -251,9 +264,9 @@ fn across_partitions(spec: &Spec, table: &Table) -> Option<String> {
     }
     let key: Vec<&str> = table.key.iter().map(|place| column_name(table, *place)).collect();
     let keyed = spec.routes.iter().find_map(|route| match route {
-        Route::Ingest { path, topic, key: Some(pointer), .. } if *topic == spec.source.topic => {
-            let last = pointer.rsplit('/').next().unwrap_or("");
-            (key.as_slice() == [last]).then_some(path)
+        Route::Ingest { path, topic, key: Some(rule), .. } if *topic == spec.source.topic => {
+            let last = |pointer: &str| pointer.rsplit('/').next().unwrap_or("").to_owned();
+            (rule.pointers().map(last).collect::<Vec<_>>() == key).then_some(path)
         }
         _ => None,
     });
@@ -350,7 +363,7 @@ fn mails(attempts_max: u32, parts: Parts) -> Guarantee {
     Guarantee { effect: "mail".into(), promise, because, limits }
 }
 
-fn ingest(spec: &Spec, parts: Parts, path: &str, topic: &str, key: Option<&str>, checked: bool) -> Guarantee {
+fn ingest(spec: &Spec, parts: Parts, path: &str, topic: &str, keyed: bool, checked: bool) -> Guarantee {
     let acknowledged = match parts.log {
         LogPart::Kafka => "answered once Kafka has acknowledged every record (acks=all, idempotent producer)",
         LogPart::Journal => "answered once all records are committed to the journal's file, all or none",
@@ -377,7 +390,7 @@ fn ingest(spec: &Spec, parts: Parts, path: &str, topic: &str, key: Option<&str>,
         }
         (None, None) => format!("{repeated}, and no table here absorbs them"),
     }];
-    if key.is_none() {
+    if !keyed {
         limits.push("records get no key, so they are spread over the partitions in no order".to_owned());
     }
     Guarantee {

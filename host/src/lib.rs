@@ -17,6 +17,7 @@ pub mod effect;
 pub mod generate;
 pub mod guarantee;
 pub mod host;
+pub mod intake;
 pub mod lane;
 pub mod live;
 pub mod log;

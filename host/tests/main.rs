@@ -14,6 +14,7 @@ mod lookup;
 mod mail;
 mod modules;
 mod sandbox;
+mod scenarios;
 mod store;
 mod tls;
 mod vault;

@@ -1,10 +1,11 @@
 //! `gristmill demo`: an example's pipeline and its sample records on the embedded set, from nothing to a table of
 //! what came out.
 
-use super::{ingest, read_spec, run, show};
+use super::{read_spec, run, show};
 use crate::config::Settings;
 use crate::control::auth::is_loopback;
 use crate::host::Host;
+use crate::intake::{self, FileFormat, KeyRule, RecordFile};
 use crate::spec::{Route, Spec, TopicPattern};
 use crate::telemetry;
 use anyhow::{Context, bail};
@@ -23,7 +24,7 @@ const TIME_MAX: Duration = Duration::from_secs(120);
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The example: a folder with pipeline.toml and sample records (*.ndjson)
+    /// The example: a folder with pipeline.toml and sample records (*.ndjson or *.csv)
     #[arg(default_value = "examples/city-orders", value_name = "FOLDER")]
     example: PathBuf,
     /// Keep the host up afterwards, until SIGINT or SIGTERM
@@ -72,7 +73,8 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> anyhow::Res
         super::reference::load_into(keys.as_ref(), &reference, "").await?;
     }
     bar.set_message("feeding the sample records");
-    let records = ingest::append_lines(&host.log, &spec.source.topic, &samples, record_key(&spec)).await?;
+    let source = RecordFile { file: &samples, format: FileFormat::of(&samples), key: record_key(&spec) };
+    let records = intake::append_file(&host.log, &spec.source.topic, &source).await?;
     bar.set_length(records as u64);
     bar.set_message("working");
     let start = Instant::now();
@@ -120,20 +122,20 @@ fn samples(example: &Path) -> anyhow::Result<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(example)
         .with_context(|| format!("{} cannot be read", example.display()))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "ndjson"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "ndjson" || extension == "csv"))
         .filter(|path| !path.ends_with(REFERENCE))
         .collect();
     found.sort();
     found
         .into_iter()
         .next()
-        .with_context(|| format!("there are no sample records (*.ndjson) in {}", example.display()))
+        .with_context(|| format!("there are no sample records (*.ndjson, *.csv) in {}", example.display()))
 }
 
 /// Records get the key that the pipeline's own HTTP route would give them.
-fn record_key(spec: &Spec) -> Option<&str> {
+fn record_key(spec: &Spec) -> Option<&KeyRule> {
     spec.routes.iter().find_map(|route| match route {
-        Route::Ingest { topic, key, .. } if *topic == spec.source.topic => key.as_deref(),
+        Route::Ingest { topic, key, .. } if *topic == spec.source.topic => key.as_ref(),
         _ => None,
     })
 }

@@ -1,8 +1,8 @@
 //! `gristmill generate SCENARIO`: records of an example, made up; on standard output, or right into a topic.
 
-use super::ingest;
 use crate::config::Settings;
 use crate::generate::Scenario;
+use crate::intake;
 use crate::log::{NewRecord, NewTopic};
 use anyhow::Context;
 use serde_json::json;
@@ -62,7 +62,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     let (mut records, mut total) = (records.peekable(), 0);
     while records.peek().is_some() {
         let chunk: Vec<NewRecord> = records.by_ref().take(CHUNK).map(NewRecord::from).collect();
-        total += ingest::append(&log, topic, chunk)
+        total += intake::append(&log, topic, chunk)
             .await
             .with_context(|| format!("after {total} records, which are in the log"))?;
     }

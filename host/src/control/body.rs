@@ -2,13 +2,14 @@
 
 use super::admission::Room;
 use super::problem::Problem;
+use crate::intake::csv;
 use crate::log::NewRecord;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(super) enum Format {
     Json,
     /// One JSON value per line.
     Ndjson,
+    /// One record per row: a JSON object of texts, named by the first row.
+    Csv,
 }
 
 impl Format {
@@ -29,6 +32,7 @@ impl Format {
         let format = match parts.next().as_deref() {
             Some("application/json") => Some(Format::Json),
             Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => Some(Format::Ndjson),
+            Some("text/csv") => Some(Format::Csv),
             _ => None,
         };
         let utf8 = parts.filter_map(|part| part.strip_prefix("charset=").map(str::to_owned));
@@ -39,8 +43,8 @@ impl Format {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "content-type",
                 "No such content type is taken",
-                "records come as application/json (one, or an array of many) or application/x-ndjson (one per \
-                 line), in UTF-8",
+                "records come as application/json (one, or an array of many), application/x-ndjson (one per line) or \
+                 text/csv (one per row, the first row names the columns), in UTF-8",
             )),
         }
     }
@@ -99,16 +103,34 @@ fn too_large(bytes_max: usize) -> Problem {
 
 /// Takes a body apart: at least one record, at most so many.
 pub(super) fn records(format: Format, body: &[u8], records_max: usize) -> Result<Vec<NewRecord>, Problem> {
-    let values = match format {
-        Format::Json => json_values(body, records_max)?,
-        Format::Ndjson => lines(body, records_max)?,
+    let bytes =
+        |values: Vec<&RawValue>| values.into_iter().map(|value| value.get().as_bytes().to_vec()).collect();
+    let values: Vec<Vec<u8>> = match format {
+        Format::Json => bytes(json_values(body, records_max)?),
+        Format::Ndjson => bytes(lines(body, records_max)?),
+        Format::Csv => rows(body, records_max)?,
     };
     if values.is_empty() {
         return Err(Problem::malformed("there is no record in it"));
     }
-    let record =
-        |value: &RawValue| NewRecord { value: Some(value.get().as_bytes().to_vec()), ..NewRecord::default() };
-    Ok(values.into_iter().map(record).collect())
+    Ok(values.into_iter().map(|value| NewRecord { value: Some(value), ..NewRecord::default() }).collect())
+}
+
+fn rows(body: &[u8], records_max: usize) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut values = Vec::new();
+    let misread = |error: csv::Error, record: usize| {
+        Problem::malformed(format!("record {record}, {error}"))
+            .with("record", json!(record))
+            .with("line", json!(error.line))
+    };
+    for row in csv::Rows::new(body).map_err(|error| misread(error, 0))? {
+        let row = row.map_err(|error| misread(error, values.len()))?;
+        if values.len() == records_max {
+            return Err(too_many(records_max));
+        }
+        values.push(row);
+    }
+    Ok(values)
 }
 
 fn json_values(body: &[u8], records_max: usize) -> Result<Vec<&RawValue>, Problem> {
@@ -196,17 +218,6 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 }
 
-/// The text of a record's key: the string, number or truth value at a JSON pointer.
-pub(super) fn key_at(value: &[u8], pointer: &str) -> Result<Vec<u8>, &'static str> {
-    let value: Value = serde_json::from_slice(value).map_err(|_| "the record cannot be read to its end")?;
-    match value.pointer(pointer) {
-        Some(Value::String(text)) => Ok(text.clone().into_bytes()),
-        Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string().into_bytes()),
-        Some(Value::Null) | None => Err("the record's key is missing"),
-        Some(_) => Err("the record's key must be a string, a number or a truth value"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,26 +248,19 @@ mod tests {
             (Format::Ndjson, "1\n2\n3\n4\n", Err(StatusCode::PAYLOAD_TOO_LARGE)),
             (Format::Ndjson, "\n \n", Err(StatusCode::BAD_REQUEST)),
             (Format::Ndjson, "1 2\n", Err(StatusCode::BAD_REQUEST)),
+            (Format::Csv, "a,b\n1,x y\n", ok(&["{\"a\":\"1\",\"b\":\"x y\"}"])),
+            (Format::Csv, "a,b\n", Err(StatusCode::BAD_REQUEST)),
+            (Format::Csv, "a,b\n1\n", Err(StatusCode::BAD_REQUEST)),
+            (Format::Csv, "a\n1\n2\n3\n4\n", Err(StatusCode::PAYLOAD_TOO_LARGE)),
         ] {
             assert_eq!(texts(format, body), expected, "{format:?} {body:?}");
-        }
-    }
-
-    #[test]
-    fn keys_are_texts() {
-        let value = br#"{"id": 12, "n": {"s": "x", "t": true, "z": null, "o": {}}}"#;
-        assert_eq!(key_at(value, "/id"), Ok(b"12".to_vec()));
-        assert_eq!(key_at(value, "/n/s"), Ok(b"x".to_vec()));
-        assert_eq!(key_at(value, "/n/t"), Ok(b"true".to_vec()));
-        for pointer in ["/n/z", "/n/o", "/none", ""] {
-            assert!(key_at(value, pointer).is_err(), "{pointer}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_records_or_a_client_error(body: Vec<u8>, text in "[\\[\\]{}\",:0-9a-e\\\\ \n]{0,40}") {
-            for format in [Format::Json, Format::Ndjson] {
+            for format in [Format::Json, Format::Ndjson, Format::Csv] {
                 for body in [&body[..], text.as_bytes()] {
                     if let Err(problem) = records(format, body, 5) {
                         prop_assert!(problem.into_response().status().is_client_error());

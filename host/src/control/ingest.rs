@@ -8,6 +8,7 @@ use super::site::Site;
 use super::{Parts, parts};
 use crate::effect::Fault;
 use crate::generate::Scenario;
+use crate::intake::KeyRule;
 use crate::lane::now_ms;
 use crate::log::NewRecord;
 use crate::topic_name;
@@ -30,13 +31,13 @@ const ERRORS_MAX: usize = 1_000;
 pub(super) struct Target {
     /// The topic.
     pub(super) topic: String,
-    /// The JSON pointer of the value that becomes the record's key.
-    pub(super) key: Option<String>,
+    /// How a record's key is made from its value.
+    pub(super) key: Option<KeyRule>,
     /// The pipeline and the stage whose module checks the records.
     pub(super) check: Option<(String, usize)>,
 }
 
-/// `POST /v1/topics/{topic}/records?key=/pointer`.
+/// `POST /v1/topics/{topic}/records?key=RULE`.
 pub(super) async fn to_topic(
     State(site): State<Arc<Site>>,
     topic: Parts<String>,
@@ -51,9 +52,7 @@ pub(super) async fn to_topic(
     let mut query = Query::of(&uri)?;
     let key = query.take("key")?;
     query.nothing_else(&["key"])?;
-    if key.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
-        return Err(Problem::query("`key` is a JSON pointer and begins with `/`"));
-    }
+    let key = key.map(|key| key.parse()).transpose().map_err(|error: String| Problem::query(error))?;
     accept(&site, &Target { topic, key, check: None }, request).await
 }
 
@@ -73,7 +72,7 @@ pub(super) async fn accept(site: &Site, target: &Target, request: Request) -> Re
         metrics::counter!(RECORDS_TOTAL, "topic" => target.topic.clone(), "outcome" => outcome)
             .increment(count);
     };
-    let mut faults = give_keys(&mut records, target.key.as_deref());
+    let mut faults = give_keys(&mut records, target.key.as_ref());
     if let Some((pipeline, stage)) = &target.check {
         let checked = site.state.checker.check(pipeline, *stage, &records).await;
         let checked =
@@ -147,20 +146,17 @@ pub(super) async fn make_up(
 }
 
 /// Gives each record its key; answers each record's faults.
-fn give_keys(records: &mut [NewRecord], pointer: Option<&str>) -> Vec<Vec<Fault>> {
-    let key = |record: &mut NewRecord| {
-        let pointer = pointer?;
-        match body::key_at(record.value.as_deref().unwrap_or(&[]), pointer) {
-            Ok(key) => {
-                record.key = Some(key);
-                None
-            }
-            Err(reason) => Some(Fault {
-                code: "key".to_owned(),
-                pointer: Some(pointer.to_owned()),
-                reason: reason.to_owned(),
-            }),
+fn give_keys(records: &mut [NewRecord], rule: Option<&KeyRule>) -> Vec<Vec<Fault>> {
+    let key = |record: &mut NewRecord| match rule?.key(record.value.as_deref().unwrap_or(&[])) {
+        Ok(key) => {
+            record.key = Some(key);
+            None
         }
+        Err(fault) => Some(Fault {
+            code: "key".to_owned(),
+            pointer: Some(fault.pointer),
+            reason: fault.reason.to_owned(),
+        }),
     };
     records.iter_mut().map(|record| key(record).into_iter().collect()).collect()
 }

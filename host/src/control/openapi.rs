@@ -88,7 +88,11 @@ fn own_paths() -> Map<String, Value> {
     let pointer = json!({ "type": "string", "pattern": "^/" });
     let parameters = json!([
         path_parameter("topic", json!({ "type": "string" })),
-        query_parameter("key", pointer, "JSON pointer of the value that becomes each record's key"),
+        query_parameter(
+            "key",
+            pointer,
+            "How each record's key is made: a JSON pointer, /order_id, or pointers in braces, {/store}-{/item}"
+        ),
     ]);
     let to_topic = ingest_operation("Appends records to a topic", &parameters);
     add(&mut paths, "/v1/topics/{topic}/records", "post", to_topic);

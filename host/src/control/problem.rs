@@ -145,7 +145,7 @@ impl From<store::Error> for Problem {
             store::Error::Unavailable { .. } => Self::unavailable("the store is not available", error),
             store::Error::Fenced { .. } | store::Error::Unfit { .. } | store::Error::TakenOut(_) => {
                 Self::internal(error)
-            },
+            }
         }
     }
 }

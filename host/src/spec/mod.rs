@@ -17,6 +17,7 @@ pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Counted, Mode, Table};
 
 use crate::generate::Scenario;
+use crate::intake::KeyRule;
 use beside::Beside;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -142,7 +143,7 @@ pub enum LookupSource {
         /// Put before each key.
         prefix: String,
     },
-    /// A table of this pipeline, by its key (one column): the answer is the row as a JSON object.
+    /// A table of this pipeline, by its key: the answer is the row as a JSON object.
     Table {
         /// The table's place in `spec.tables`.
         table: usize,
@@ -167,8 +168,8 @@ pub enum Route {
         path: String,
         /// The topic that they go to.
         topic: String,
-        /// JSON pointer of the value that becomes the record's key.
-        key: Option<String>,
+        /// How a record's key is made from its value.
+        key: Option<KeyRule>,
         /// The stage (its place) whose module checks a record before it is accepted.
         check: Option<usize>,
     },

@@ -7,6 +7,7 @@ use super::{
     FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Route, Spec, Stage, Table, TopicPattern,
 };
 use crate::generate::Scenario;
+use crate::intake::KeyRule;
 use crate::topic_name::{LENGTH_MAX, is_legal};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -357,7 +358,8 @@ impl Check {
                 let table = self.known_table(&format!("{key}.table"), &name, tables);
                 let ambiguous = |table: &Table| table.key.is_empty() || table.unique() != table.key;
                 if table.and_then(|table| tables.get(table)).is_some_and(ambiguous) {
-                    let message = format!("in `{name}` several rows may have one key: it cannot be looked up");
+                    let message =
+                        format!("in `{name}` several rows may have one key: it cannot be looked up");
                     self.issue(&format!("{key}.table"), message);
                 }
                 LookupSource::Table { table: table.unwrap_or(0) }
@@ -389,6 +391,16 @@ impl Check {
         place
     }
 
+    fn key_rule(&mut self, key: &str, rule: Option<&str>) -> Option<KeyRule> {
+        match rule?.parse() {
+            Ok(rule) => Some(rule),
+            Err(what) => {
+                self.issue(key, what);
+                None
+            }
+        }
+    }
+
     fn route(&mut self, index: usize, raw: RawRoute, stages: &[Stage], tables: &[Table]) -> Option<Route> {
         let key = format!("http[{index}]");
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
@@ -418,9 +430,7 @@ impl Check {
             }
             ("POST", Some(topic), None) => {
                 self.topic(&format!("{key}.topic"), &topic);
-                if raw.key.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
-                    self.issue(&format!("{key}.key"), "a JSON pointer begins with `/`");
-                }
+                let rule = self.key_rule(&format!("{key}.key"), raw.key.as_deref());
                 let check = raw.check.and_then(|name| {
                     let place = stages.iter().position(|stage| stage.name == name);
                     if place.is_none() {
@@ -429,7 +439,7 @@ impl Check {
                     }
                     place
                 });
-                Some(Route::Ingest { path: raw.path, topic, key: raw.key, check })
+                Some(Route::Ingest { path: raw.path, topic, key: rule, check })
             }
             ("GET", None, Some(table)) => {
                 if raw.key.is_some() || raw.check.is_some() || raw.generate.is_some() {

@@ -55,8 +55,12 @@ impl Pipeline {
         let written = |table: &usize| {
             self.stages.iter().any(|stage| stage.plan.tables.values().any(|planned| planned.table == *table))
         };
-        let mut tables: Vec<usize> =
-            self.stages.iter().flat_map(|stage| stage.plan.looks_up.iter().copied()).filter(written).collect();
+        let mut tables: Vec<usize> = self
+            .stages
+            .iter()
+            .flat_map(|stage| stage.plan.looks_up.iter().copied())
+            .filter(written)
+            .collect();
         tables.sort_unstable();
         tables.dedup();
         tables
@@ -183,7 +187,8 @@ impl Chain {
                 ..Effects::default()
             };
             let mut runs = Vec::with_capacity(self.stages.len());
-            let (mut input, mut counted, mut more) = (Input::without(batch, &taken_out), false, BTreeMap::new());
+            let (mut input, mut counted, mut more) =
+                (Input::without(batch, &taken_out), false, BTreeMap::new());
             for worker in &mut self.stages {
                 if input.batch.is_empty() {
                     break;
