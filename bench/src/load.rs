@@ -5,7 +5,7 @@ mod city;
 mod core;
 
 use crate::pipelines::Pipeline;
-use gristmill::generate::{Records, Scenario};
+use gristmill::generate::Orders;
 
 /// The size that records are padded to, bytes.
 pub(crate) const RECORD_BYTES: usize = 1_024;
@@ -52,10 +52,9 @@ pub(crate) fn record(pipeline: Pipeline, number: u64) -> Made {
 }
 
 /// The same for each run, so that all runs have the same orders.
-fn vault_orders() -> &'static Records {
+fn vault_orders() -> &'static Orders {
     const AT_MS: i64 = 1_790_000_000_000;
-    static ORDERS: std::sync::LazyLock<Records> =
-        std::sync::LazyLock::new(|| Records::new(Scenario::OrderVault, 1, AT_MS));
+    static ORDERS: std::sync::LazyLock<Orders> = std::sync::LazyLock::new(|| Orders::new(1, AT_MS));
     &ORDERS
 }
 

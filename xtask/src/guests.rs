@@ -24,13 +24,14 @@ pub(crate) struct Guest {
     for_tests: bool,
 }
 
-const ALL: [Guest; 10] = [
+const ALL: [Guest; 11] = [
     Guest { name: "validate", target: PLAIN, for_tests: false },
     Guest { name: "route", target: PLAIN, for_tests: false },
     Guest { name: "enrich", target: PLAIN, for_tests: false },
     Guest { name: "data-vault", target: PLAIN, for_tests: false },
     Guest { name: "mart", target: PLAIN, for_tests: false },
     Guest { name: "stock-ledger", target: PLAIN, for_tests: false },
+    Guest { name: "store-events", target: PLAIN, for_tests: false },
     Guest { name: "core-orders", target: PLAIN, for_tests: true },
     Guest { name: "misbehave", target: PLAIN, for_tests: true },
     Guest { name: "every-effect", target: PLAIN, for_tests: true },

@@ -98,7 +98,7 @@ impl Vault {
     fn hub(&self, hub: config::Hub, places: &mut Places, plan: &mut Plan, at: &str) -> Result<Hub, String> {
         let array = match hub.each {
             Some(each) => {
-                let each = Each { each, find: hub.find, distinct: hub.distinct };
+                let each = Each { each, entries: false, find: hub.find, distinct: hub.distinct };
                 Some(places.enter(&each).map_err(|what| format!("{at}/{what}"))?)
             }
             None if hub.find.is_some() || hub.distinct.is_some() => {

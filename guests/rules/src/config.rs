@@ -19,6 +19,9 @@ pub struct Rule {
     pub about: String,
     pub when: Option<Condition>,
     pub each: Option<String>,
+    /// Of an object: its entries are the items.
+    #[serde(default)]
+    pub entries: bool,
     pub find: Option<Find>,
     pub distinct: Option<String>,
     #[serde(default)]
@@ -35,6 +38,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Each {
     pub each: String,
+    /// Whether it is an object: its entries are the items then, `@/0` the name and `@/1` the value.
+    pub entries: bool,
     pub find: Option<Find>,
     pub distinct: Option<String>,
 }

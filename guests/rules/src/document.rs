@@ -82,8 +82,12 @@ impl JsonRule {
     fn each(object: Map<String, Value>, places: &mut Places) -> Result<Self, String> {
         let each: EachItem =
             serde_json::from_value(Value::Object(object)).map_err(|error| format!("an `each`: {error}"))?;
-        let array =
-            places.enter(&config::Each { each: each.each, find: each.find, distinct: each.distinct })?;
+        let array = places.enter(&config::Each {
+            each: each.each,
+            entries: false,
+            find: each.find,
+            distinct: each.distinct,
+        })?;
         let item = Self::compile(each.item, places);
         places.leave();
         Ok(Self::Each(array, Box::new(item?)))

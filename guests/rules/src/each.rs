@@ -38,8 +38,8 @@ pub(crate) struct Find {
 pub(crate) enum Items<'t> {
     /// There is no array, or `null`: a fault for those that go through it.
     Absent(Absent<'t>),
-    /// Something else is at this place.
-    NoArray(&'t Field),
+    /// Something else is at this place than what is needed there.
+    Other(&'t Field, &'static str),
     /// There are these.
     Some(Vec<Item<'t>>),
 }
@@ -63,9 +63,17 @@ impl Array {
     pub fn read<'t>(&'t self, reading: &Reading<'t>) -> Items<'t> {
         let elements = match leaf(reading, &self.of) {
             None => return Items::Absent(Absent { of: &self.of, null: reading.has(&self.of) }),
+            Some(leaf) if self.config.entries => match leaf.shape() {
+                Shape::Object => self.wanted.find_in_entries(leaf.0),
+                _ => None,
+            },
             Some(leaf) => (leaf.shape() == Shape::Array).then(|| self.wanted.find_in_each(leaf.0)).flatten(),
         };
-        let Some(elements) = elements else { return Items::NoArray(&self.of) };
+        let Some(elements) = elements else {
+            let needed =
+                if self.config.entries { "an object is needed here" } else { "an array is needed here" };
+            return Items::Other(&self.of, needed);
+        };
         let entries = self.find.as_ref().map(|find| find.entries(reading));
         let mut seen: HashSet<Cow<'t, str>> = HashSet::new();
         let mut items = Vec::with_capacity(elements.len());
@@ -124,8 +132,8 @@ pub(crate) fn walk<'r>(
     let items = match facts.reading.items(array) {
         None => return Ok(()),
         Some(Items::Absent(absent)) => return Err(*absent),
-        Some(Items::NoArray(of)) => {
-            faults.add(of.fault(None, Failure::reject("wrong-type", "an array is needed here")));
+        Some(Items::Other(of, needed)) => {
+            faults.add(of.fault(None, Failure::reject("wrong-type", *needed)));
             return Ok(());
         }
         Some(Items::Some(items)) => items,

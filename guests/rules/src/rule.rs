@@ -90,11 +90,12 @@ impl Rule {
     fn compile(rule: config::Rule, places: &mut Places, plan: &mut Plan, at: &str) -> Result<Self, String> {
         let each = match rule.each {
             Some(each) => {
-                let config = config::Each { each, find: rule.find, distinct: rule.distinct };
+                let config =
+                    config::Each { each, entries: rule.entries, find: rule.find, distinct: rule.distinct };
                 Some(places.enter(&config).map_err(|what| format!("{at}/{what}"))?)
             }
-            None if rule.find.is_some() || rule.distinct.is_some() => {
-                return Err(format!("{at}: `find` and `distinct` belong to an `each`"));
+            None if rule.find.is_some() || rule.distinct.is_some() || rule.entries => {
+                return Err(format!("{at}: `find`, `distinct` and `entries` belong to an `each`"));
             }
             None => None,
         };

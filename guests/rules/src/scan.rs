@@ -7,7 +7,8 @@
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// What was found, by the index that `Wanted::place` gave out. Absent places are `None`.
@@ -183,6 +184,12 @@ impl Wanted {
     pub fn find_in_each<'t>(&self, text: &'t str) -> Option<Vec<Found<'t>>> {
         serde_json::Deserializer::from_str(text).deserialize_seq(Elements(self)).ok()
     }
+
+    /// Looks for all places in each entry of an object, where `/0` is the name and `/1` the value, in one pass; `None` if the
+    /// text is no object.
+    pub fn find_in_entries<'t>(&self, text: &'t str) -> Option<Vec<Found<'t>>> {
+        serde_json::Deserializer::from_str(text).deserialize_map(Elements(self)).ok()
+    }
 }
 
 struct Elements<'w>(&'w Wanted);
@@ -191,7 +198,7 @@ impl<'t> Visitor<'t> for Elements<'_> {
     type Value = Vec<Found<'t>>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("an array")
+        to.write_str("an array or an object")
     }
 
     fn visit_seq<A: SeqAccess<'t>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -203,6 +210,36 @@ impl<'t> Visitor<'t> for Elements<'_> {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// Of two entries with one name the last counts, in the place of the first.
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (name_node, value_node) = (self.0.root.get("0"), self.0.root.get("1"));
+        let mut all: Vec<Found<'t>> = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        while let Some(raw) = map.next_key::<&'t RawValue>()? {
+            let name: String = serde_json::from_str(raw.get()).map_err(A::Error::custom)?;
+            let mut found = vec![None; self.0.places];
+            if let Some(slot) = name_node.and_then(|node| node.place).and_then(|place| found.get_mut(place)) {
+                *slot = Some(raw.get());
+            }
+            match value_node {
+                Some(node) => map.next_value_seed(Search { node, found: &mut found })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+            match seen.entry(name) {
+                Entry::Occupied(entry) => {
+                    if let Some(before) = all.get_mut(*entry.get()) {
+                        *before = found;
+                    }
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(all.len());
+                    all.push(found);
+                }
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -269,5 +306,22 @@ mod tests {
         assert_eq!(found[2][0], Some("null"));
         assert_eq!(wanted.find_in_each("{}"), None);
         assert_eq!(wanted.find_in_each("[]"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn looks_into_each_entry_of_an_object() {
+        let mut wanted = Wanted::default();
+        let mut place =
+            |tokens: &[&str]| wanted.place(&tokens.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        assert_eq!([place(&["0"]), place(&["1"]), place(&["1", "x"]), place(&[])], [0, 1, 2, 3]);
+        let found = wanted.find_in_entries(r#"{"4": 268, "a\"b": {"x": 1}, "\u0034": 7}"#).unwrap();
+        assert_eq!(
+            found,
+            [
+                [Some(r#""\u0034""#), Some("7"), None, None],
+                [Some(r#""a\"b""#), Some(r#"{"x": 1}"#), Some("1"), None],
+            ]
+        );
+        assert_eq!((wanted.find_in_entries("{}"), wanted.find_in_each("{}")), (Some(Vec::new()), None));
     }
 }

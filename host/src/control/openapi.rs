@@ -4,7 +4,7 @@ use super::ingest::MADE_UP_MAX;
 use super::schemas;
 use super::site::Site;
 use super::tables::LIMIT_MAX;
-use crate::spec::{Route, Spec, Table};
+use crate::spec::{Readable, Route, Spec, Table};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
@@ -32,8 +32,12 @@ fn document(specs: &[Arc<Spec>]) -> Value {
                 Route::Generate { path, topic, .. } => {
                     add(&mut paths, path, "post", made_up(spec, topic));
                 }
-                Route::Read { path, table } => {
-                    if let Some(table) = spec.tables.get(*table) {
+                Route::Read { path, of } => {
+                    let table = match of {
+                        Readable::Table(place) => spec.tables.get(*place),
+                        Readable::View(place) => spec.views.get(*place).map(|view| &view.shape),
+                    };
+                    if let Some(table) = table {
                         add(&mut paths, path, "get", read(spec, table));
                     }
                 }

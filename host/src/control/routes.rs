@@ -6,7 +6,8 @@ use super::problem::Problem;
 use super::query::Query;
 use super::site::Site;
 use super::tables;
-use crate::spec::Route;
+use super::tables::Source;
+use crate::spec::{Readable, Route};
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::response::Response;
@@ -35,10 +36,16 @@ pub(super) async fn serve(
             Query::of(&uri)?.nothing_else(&[])?;
             ingest::make_up(&site, topic, *scenario, request).await
         }
-        Some((spec, Route::Read { table, .. })) => match spec.tables.get(*table) {
-            Some(table) => tables::read(&site, table, &uri).await,
-            None => Err(Problem::internal("a route without its table")),
-        },
+        Some((spec, Route::Read { of, .. })) => {
+            let source = match of {
+                Readable::Table(place) => spec.tables.get(*place).map(Source::Table),
+                Readable::View(place) => spec.views.get(*place).map(Source::View),
+            };
+            match source {
+                Some(source) => tables::read(&site, source, &uri).await,
+                None => Err(Problem::internal("a route without its table")),
+            }
+        }
         None => Err(Problem::not_found(format!("no such path: {}", uri.path()))),
     }
 }

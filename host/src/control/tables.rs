@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::query::{Query, link_to_next};
 use super::site::Site;
 use super::{Parts, parts};
-use crate::spec::{Table, suggestion};
+use crate::spec::{Table, View, suggestion};
 use crate::store::{Filter, FilterOp, TableQuery};
 use axum::Json;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub(super) async fn by_name(
     let name = parts(name)?;
     let doors = site.doors();
     match doors.table(&name) {
-        Some(table) => read(&site, table, &uri).await,
+        Some(table) => read(&site, Source::Table(table), &uri).await,
         None => {
             let hint = suggestion(&name, doors.table_names());
             Err(Problem::not_found(format!("there is no table `{name}`{hint}")))
@@ -37,13 +37,27 @@ pub(super) async fn by_name(
     }
 }
 
-/// Answers a query of a table.
-pub(super) async fn read(site: &Site, table: &Table, uri: &Uri) -> Result<Response, Problem> {
+/// What is read.
+pub(super) enum Source<'s> {
+    Table(&'s Table),
+    View(&'s View),
+}
+
+/// Answers a query of a table or a view.
+pub(super) async fn read(site: &Site, source: Source<'_>, uri: &Uri) -> Result<Response, Problem> {
+    let table = match source {
+        Source::Table(table) => table,
+        Source::View(view) => &view.shape,
+    };
     let mut query = Query::of(uri)?;
     let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
     let after = query.take("after")?;
     let filters = filters(table, query.rest())?;
-    let page = site.state.store.read_table(table, &TableQuery { filters, after, limit }).await?;
+    let (store, query) = (&site.state.store, TableQuery { filters, after, limit });
+    let page = match source {
+        Source::Table(table) => store.read_table(table, &query).await?,
+        Source::View(view) => store.read_view(view, &query).await?,
+    };
     let link = page.next.as_ref().map(|next| [(header::LINK, link_to_next(uri, "after", next))]);
     Ok((link, Json(json!({ "rows": page.rows, "next": page.next }))).into_response())
 }

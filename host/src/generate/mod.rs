@@ -1,6 +1,10 @@
 //! Records of the examples' scenarios, made up: the same seed and time give the same bytes. Pure.
 
 mod order_vault;
+mod shop_sync;
+mod store_events;
+
+pub use order_vault::Orders;
 
 use crate::log::NewRecord;
 
@@ -9,16 +13,22 @@ use crate::log::NewRecord;
 pub enum Scenario {
     /// Orders of food: examples/order-vault.
     OrderVault,
+    /// What shops have in stock: examples/shop-sync.
+    ShopSync,
+    /// Carts, sales and payments: examples/store-events.
+    StoreEvents,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 1] = [Scenario::OrderVault];
+    pub const ALL: [Scenario; 3] = [Scenario::OrderVault, Scenario::ShopSync, Scenario::StoreEvents];
 
     /// Its name, that of its example.
     pub fn name(self) -> &'static str {
         match self {
             Scenario::OrderVault => "order-vault",
+            Scenario::ShopSync => "shop-sync",
+            Scenario::StoreEvents => "store-events",
         }
     }
 
@@ -47,34 +57,25 @@ impl From<Made> for NewRecord {
     }
 }
 
-/// The records of a scenario, of one seed and time: each can be made by itself.
-pub struct Records(order_vault::Orders);
-
-impl Records {
-    /// Those of a seed, as of a point in time (milliseconds since 1970-01-01 UTC).
-    pub fn new(scenario: Scenario, seed: u64, at_ms: i64) -> Self {
-        match scenario {
-            Scenario::OrderVault => Self(order_vault::Orders::new(seed, at_ms)),
-        }
-    }
-
-    /// The record at a place, from 0.
-    pub fn nth(&self, place: u64) -> Made {
-        self.0.nth(place)
-    }
-}
-
 impl Scenario {
     /// So many records, as of a point in time (milliseconds since 1970-01-01 UTC).
-    pub fn records(self, seed: u64, at_ms: i64, count: usize) -> impl Iterator<Item = Made> {
-        let records = Records::new(self, seed, at_ms);
-        (0..count as u64).map(move |place| records.nth(place))
+    pub fn records(self, seed: u64, at_ms: i64, count: usize) -> Box<dyn Iterator<Item = Made> + Send> {
+        match self {
+            Scenario::OrderVault => {
+                let orders = order_vault::Orders::new(seed, at_ms);
+                Box::new((0..count as u64).map(move |place| orders.nth(place)))
+            }
+            Scenario::StoreEvents => Box::new(store_events::Events::new(seed, at_ms).take(count)),
+            Scenario::ShopSync => Box::new(shop_sync::Shops::new(seed, at_ms).take(count)),
+        }
     }
 
     /// What the records refer to, for the lookups of the scenario: always the same.
     pub fn reference(self) -> Vec<Made> {
         match self {
             Scenario::OrderVault => order_vault::reference(),
+            Scenario::ShopSync => shop_sync::reference(),
+            Scenario::StoreEvents => Vec::new(),
         }
     }
 }

@@ -109,19 +109,20 @@ pub(super) fn reference() -> Vec<Made> {
 }
 
 /// The orders of a seed, keyed by their users.
-pub(super) struct Orders {
+pub struct Orders {
     world: World,
     seed: u64,
     at_ms: i64,
 }
 
 impl Orders {
-    pub(super) fn new(seed: u64, at_ms: i64) -> Self {
+    /// Those of a seed, as of a point in time (milliseconds since 1970-01-01 UTC).
+    pub fn new(seed: u64, at_ms: i64) -> Self {
         Self { world: World::new(), seed, at_ms }
     }
 
     /// The order at a place; its number is no other place's, among the first ten million.
-    pub(super) fn nth(&self, place: u64) -> Made {
+    pub fn nth(&self, place: u64) -> Made {
         let first = Rng::with_seed(self.seed).u64(..ORDERS);
         let number = (first + (place % ORDERS + 1) * STRIDE) % ORDERS;
         let mut rng = Rng::with_seed(self.seed.rotate_left(32) ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));

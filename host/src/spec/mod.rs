@@ -10,11 +10,13 @@ mod raw;
 mod table;
 mod tables;
 mod validate;
+mod view;
 
 pub(crate) use error::suggestion;
 pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start, Swap};
 pub use table::{Column, ColumnType, Counted, Mode, Table};
+pub use view::{Piece, View};
 
 use crate::generate::Scenario;
 use crate::intake::KeyRule;
@@ -42,6 +44,8 @@ pub struct Spec {
     pub stages: Vec<Stage>,
     /// The tables that rows may go to.
     pub tables: Vec<Table>,
+    /// What may be read of them besides their rows.
+    pub views: Vec<View>,
     /// The outputs that messages may go to.
     pub outputs: Vec<Output>,
     /// The lookups that stages may ask.
@@ -182,13 +186,22 @@ pub enum Route {
         /// Which.
         scenario: Scenario,
     },
-    /// `GET path`: the rows of a table, filtered and paged.
+    /// `GET path`: rows, filtered and paged.
     Read {
         /// The path, `/orders`.
         path: String,
-        /// The table's place in `spec.tables`.
-        table: usize,
+        /// Of what.
+        of: Readable,
     },
+}
+
+/// What a route reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readable {
+    /// The table at this place in `spec.tables`.
+    Table(usize),
+    /// The view at this place in `spec.views`.
+    View(usize),
 }
 
 impl Route {

@@ -140,6 +140,8 @@ pub(super) struct RawSpec {
     pub stages: Vec<RawStage>,
     #[serde(default, rename = "table")]
     pub tables: Vec<RawTable>,
+    #[serde(default, rename = "view")]
+    pub views: Vec<RawView>,
     #[serde(default, rename = "output")]
     pub outputs: Vec<RawOutput>,
     #[serde(default, rename = "lookup")]
@@ -191,6 +193,19 @@ pub(super) struct RawTable {
     pub load: Option<String>,
     /// `once`: the columns that make the content; all but the key if absent.
     pub content: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawView {
+    pub name: String,
+    #[serde(default)]
+    pub about: String,
+    /// One SELECT; `{table}` is a table of the spec.
+    pub sql: String,
+    /// What tells its rows apart.
+    pub key: Vec<String>,
+    pub columns: Vec<RawColumn>,
 }
 
 fn yes() -> bool {
@@ -262,5 +277,6 @@ pub(super) struct RawRoute {
     pub key: Option<String>,
     pub check: Option<String>,
     pub table: Option<String>,
+    pub view: Option<String>,
     pub generate: Option<String>,
 }

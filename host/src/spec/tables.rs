@@ -1,9 +1,9 @@
 //! Tables of a spec, checked.
 
 use super::error::suggestion;
-use super::raw::{RawColumn, RawTable};
+use super::raw::{RawColumn, RawTable, RawView};
 use super::validate::Check;
-use super::{Column, ColumnType, Counted, Mode, Table};
+use super::{Column, ColumnType, Counted, Mode, Piece, Table, View};
 
 const MODES: [&str; 7] = ["append", "first-wins", "last-wins", "newest-wins", "sum", "satellite", "once"];
 
@@ -64,6 +64,43 @@ impl Check {
         }
         let mode = self.mode(&key, &raw, &columns, &places);
         Table { name: raw.name, columns, key: places, mode, create: raw.create }
+    }
+
+    /// A view, and all that is wrong with it.
+    pub(super) fn view(&mut self, index: usize, raw: RawView, tables: &[Table]) -> View {
+        let key = format!("view[{index}]");
+        if !is_name(&raw.name) {
+            self.issue(&format!("{key}.name"), "a view's name is of letters, digits and `_`, 63 at most");
+        }
+        let all: Vec<&RawColumn> = raw.columns.iter().collect();
+        let columns: Vec<Column> = raw
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| self.column(&format!("{key}.columns[{place}]"), column, &all))
+            .collect();
+        let places = self.places(&format!("{key}.key"), &raw.key, &columns);
+        if raw.key.is_empty() {
+            self.issue(&format!("{key}.key"), "say which columns tell the rows apart: pages need it");
+        }
+        for column in places.iter().filter_map(|place| columns.get(*place)).filter(|one| one.nullable) {
+            let message = format!("`{}` is nullable and cannot be part of a key", column.name);
+            self.issue(&format!("{key}.key"), message);
+        }
+        let sql = View::pieces(&raw.sql).unwrap_or_else(|what| {
+            self.issue(&format!("{key}.sql"), what);
+            Vec::new()
+        });
+        for piece in &sql {
+            if let Piece::Table(name) = piece
+                && !tables.iter().any(|table| table.name == *name)
+            {
+                let hint = suggestion(name, tables.iter().map(|table| table.name.as_str()));
+                self.issue(&format!("{key}.sql"), format!("there is no table `{name}`{hint}"));
+            }
+        }
+        let shape = Table { name: raw.name, columns, key: places, mode: Mode::LastWins, create: false };
+        View { about: raw.about, shape, sql }
     }
 
     fn column(&mut self, key: &str, raw: &RawColumn, all: &[&RawColumn]) -> Column {

@@ -4,7 +4,8 @@ use super::beside::Beside;
 use super::error::{Error, Issue, suggestion};
 use super::raw::{RawLookup, RawOutput, RawRoute, RawSpec, RawStage};
 use super::{
-    FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Route, Spec, Stage, Table, TopicPattern,
+    FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Readable, Route, Spec, Stage, Table,
+    TopicPattern, View,
 };
 use crate::generate::Scenario;
 use crate::intake::KeyRule;
@@ -105,6 +106,9 @@ impl Check {
             .collect();
         let tables: Vec<Table> =
             raw.tables.into_iter().enumerate().map(|(index, table)| self.table(index, table)).collect();
+        self.unique("view", raw.views.iter().map(|view| view.name.as_str()));
+        let views: Vec<View> =
+            raw.views.into_iter().enumerate().map(|(index, view)| self.view(index, view, &tables)).collect();
         for (index, ledger) in
             tables.iter().enumerate().filter_map(|(n, table)| Some((n, &table.counted()?.ledger)))
         {
@@ -126,7 +130,7 @@ impl Check {
             if !seen.insert((route.method.to_ascii_uppercase(), route.path.clone())) {
                 self.issue(&format!("http[{index}].path"), "this method and path stand here twice");
             }
-            routes.extend(self.route(index, route, &stages, &tables));
+            routes.extend(self.route(index, route, &stages, (&tables, &views)));
         }
         if let Some(letters) = &raw.dead_letters {
             self.topic("dead_letters.topic", &letters.topic);
@@ -153,6 +157,7 @@ impl Check {
             source: raw.source,
             stages,
             tables,
+            views,
             outputs,
             lookups,
             mail,
@@ -401,7 +406,13 @@ impl Check {
         }
     }
 
-    fn route(&mut self, index: usize, raw: RawRoute, stages: &[Stage], tables: &[Table]) -> Option<Route> {
+    fn route(
+        &mut self,
+        index: usize,
+        raw: RawRoute,
+        stages: &[Stage],
+        (tables, views): (&[Table], &[View]),
+    ) -> Option<Route> {
         let key = format!("http[{index}]");
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
         if !raw.path.starts_with('/') || raw.path.len() < 2 || !raw.path.chars().all(legal) {
@@ -410,11 +421,14 @@ impl Check {
                 "a path begins with `/` and is of letters, digits, `/`, `-`, `_`, `.`",
             );
         }
+        if raw.table.is_some() && raw.view.is_some() {
+            self.issue(&key, "a route has a `table` or a `view`, not both");
+        }
         let own = ["/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"];
         if own.iter().any(|own| raw.path == *own || raw.path.starts_with(&format!("{own}/"))) {
             self.issue(&format!("{key}.path"), "this path is the host's own");
         }
-        match (raw.method.to_ascii_uppercase().as_str(), raw.topic, raw.table) {
+        match (raw.method.to_ascii_uppercase().as_str(), raw.topic, raw.table.map(Ok).or(raw.view.map(Err))) {
             ("POST", Some(topic), None) if raw.generate.is_some() => {
                 self.topic(&format!("{key}.topic"), &topic);
                 if raw.key.is_some() || raw.check.is_some() {
@@ -445,15 +459,27 @@ impl Check {
                 if raw.key.is_some() || raw.check.is_some() || raw.generate.is_some() {
                     self.issue(&key, "`key`, `check` and `generate` go with POST only");
                 }
-                let table = self.known_table(&format!("{key}.table"), &table, tables)?;
-                Some(Route::Read { path: raw.path, table })
+                let of = match table {
+                    Ok(table) => {
+                        Readable::Table(self.known_table(&format!("{key}.table"), &table, tables)?)
+                    }
+                    Err(view) => {
+                        let place = views.iter().position(|known| known.shape.name == view);
+                        if place.is_none() {
+                            let hint = suggestion(&view, views.iter().map(|known| known.shape.name.as_str()));
+                            self.issue(&format!("{key}.view"), format!("there is no view `{view}`{hint}"));
+                        }
+                        Readable::View(place?)
+                    }
+                };
+                Some(Route::Read { path: raw.path, of })
             }
             ("POST", ..) => {
-                self.issue(&key, "a POST route needs `topic = \"…\"` and no `table`");
+                self.issue(&key, "a POST route needs `topic = \"…\"` and neither `table` nor `view`");
                 None
             }
             ("GET", ..) => {
-                self.issue(&key, "a GET route needs `table = \"…\"` and no `topic`");
+                self.issue(&key, "a GET route needs `table = \"…\"` or `view = \"…\"`, and no `topic`");
                 None
             }
             _ => {

@@ -52,7 +52,7 @@ pub use tokens::{LiveTokens, NewToken, Token, Tokens};
 
 use crate::catalog::Catalog;
 use crate::record::LaneId;
-use crate::spec::{Spec, Table};
+use crate::spec::{Spec, Table, View};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -143,6 +143,9 @@ pub trait Store: Catalog + Tokens {
 
     /// Reads a page of a table.
     async fn read_table(&self, table: &Table, query: &TableQuery) -> Result<TablePage, Error>;
+
+    /// Reads a page of a view.
+    async fn read_view(&self, view: &View, query: &TableQuery) -> Result<TablePage, Error>;
 
     /// Counts a table's rows.
     async fn count_rows(&self, table: &Table) -> Result<u64, Error>;

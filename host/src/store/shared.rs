@@ -75,7 +75,12 @@ impl<E: Engine> Store for SqlStore<E> {
 
     async fn prepare_tables(&self, spec: &Spec) -> Result<(), Error> {
         let (engine, spec) = (Arc::clone(&self.engine), spec.clone());
-        self.writing(move |tx| Box::pin(async move { engine.prepare_tables(tx, &spec).await })).await
+        let views = spec.views.clone();
+        self.writing(move |tx| Box::pin(async move { engine.prepare_tables(tx, &spec).await })).await?;
+        for view in &views {
+            tables::check_view(self.reader().await?.as_mut(), view).await?;
+        }
+        Ok(())
     }
 
     async fn take_over(&self, lane: &LaneId) -> Result<LaneState, Error> {
@@ -201,6 +206,10 @@ impl<E: Engine> Store for SqlStore<E> {
     async fn read_table(&self, table: &Table, query: &TableQuery) -> Result<TablePage, Error> {
         let sequence = table.unique().is_empty() && self.engine.has_sequence(table).await?;
         tables::read(self.reader().await?.as_mut(), table, query, sequence).await
+    }
+
+    async fn read_view(&self, view: &View, query: &TableQuery) -> Result<TablePage, Error> {
+        tables::read_view(self.reader().await?.as_mut(), view, query).await
     }
 
     async fn count_rows(&self, table: &Table) -> Result<u64, Error> {

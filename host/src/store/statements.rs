@@ -10,9 +10,14 @@ pub fn quoted(name: &str) -> String {
 
 /// A table's name; SQLite has no schemas, there the dot is part of the name.
 pub fn table_name(dialect: Dialect, table: &Table) -> String {
-    match (dialect, table.name.split_once('.')) {
+    qualified(dialect, &table.name)
+}
+
+/// A name as the spec has it, in the store's own writing.
+pub fn qualified(dialect: Dialect, name: &str) -> String {
+    match (dialect, name.split_once('.')) {
         (Dialect::Postgres, Some((schema, name))) => format!("{}.{}", quoted(schema), quoted(name)),
-        _ => quoted(&table.name),
+        _ => quoted(name),
     }
 }
 

@@ -4,11 +4,13 @@ use super::fault::Fault;
 use super::parsed::{Parsed, column, parse};
 use super::rows::Rows;
 use super::sql::{Arg, Dialect, Sql, Value};
-use super::statements::{collation, column_name, matching, quoted, shown as shown_column, table_name};
+use super::statements::{
+    collation, column_name, matching, qualified, quoted, shown as shown_column, table_name,
+};
 use super::value::shown;
 use super::{Error, FilterOp, TablePage, TableQuery};
 use crate::effect::TableRows;
-use crate::spec::{ColumnType, Table};
+use crate::spec::{ColumnType, Piece, Table, View};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as TOKEN};
 use serde_json::json;
@@ -42,10 +44,44 @@ struct Select<'t> {
     bound: Vec<Bound>,
 }
 
+/// A view's statement, with the names of tables as this store has them.
+fn from_view(dialect: Dialect, view: &View) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Table(name) => qualified(dialect, name),
+    };
+    format!("({})", view.sql.iter().map(piece).collect::<String>())
+}
+
 /// Reads a page of a table. `sequence`: whether it has the hidden column.
 pub async fn read(
     sql: &mut dyn Sql,
     table: &Table,
+    query: &TableQuery,
+    sequence: bool,
+) -> Result<TablePage, Error> {
+    let from = table_name(sql.dialect(), table);
+    page(sql, table, &from, query, sequence).await
+}
+
+/// Reads a page of a view.
+pub async fn read_view(sql: &mut dyn Sql, view: &View, query: &TableQuery) -> Result<TablePage, Error> {
+    let from = from_view(sql.dialect(), view);
+    page(sql, &view.shape, &from, query, false).await
+}
+
+/// Asks a view for no row: whether its statement can be run, and has its columns.
+pub async fn check_view(sql: &mut dyn Sql, view: &View) -> Result<(), Error> {
+    let query = TableQuery { limit: 0, ..TableQuery::default() };
+    read_view(sql, view, &query).await.map(drop).map_err(|error| Error::Unfit {
+        message: format!("the view `{}` cannot be read: {error}", view.shape.name),
+    })
+}
+
+async fn page(
+    sql: &mut dyn Sql,
+    table: &Table,
+    from: &str,
     query: &TableQuery,
     sequence: bool,
 ) -> Result<TablePage, Error> {
@@ -62,7 +98,7 @@ pub async fn read(
     if let Some(after) = &query.after {
         select.after(&order, after)?;
     }
-    let text = select.text(&order, query.limit);
+    let text = select.text(from, &order, query.limit);
     let args: Vec<Arg<'_>> = select.bound.iter().map(Bound::arg).collect();
     let rows = sql.fetch(&text, &args).await.map_err(Fault::into_error)?;
     let full = rows.len() > query.limit as usize;
@@ -183,7 +219,7 @@ impl Select<'_> {
         })
     }
 
-    fn text(&self, order: &Order, limit: u32) -> String {
+    fn text(&self, from: &str, order: &Order, limit: u32) -> String {
         let shown: Vec<String> = (0..self.table.columns.len())
             .map(|place| shown_column(self.dialect, self.table, place))
             .collect();
@@ -203,8 +239,7 @@ impl Select<'_> {
             none if none.is_empty() => none,
             some => format!(" WHERE {some}"),
         };
-        let name = table_name(self.dialect, self.table);
-        format!("SELECT {shown} FROM {name} AS t{conditions}{order} LIMIT {}", u64::from(limit) + 1)
+        format!("SELECT {shown} FROM {from} AS t{conditions}{order} LIMIT {}", u64::from(limit) + 1)
     }
 }
 

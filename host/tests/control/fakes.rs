@@ -7,7 +7,7 @@ use gristmill::log::{
     self, GroupLedger, Log, NewRecord, NewTopic, PartitionEvents, Position, Publisher, StoredRecord,
 };
 use gristmill::record::LaneId;
-use gristmill::spec::{Spec, Table};
+use gristmill::spec::{Spec, Table, View};
 use gristmill::store::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -189,6 +189,12 @@ impl Store for Fake {
         letters.retain(|letter| letter.id != id);
         Ok(letters.len() < before)
     }
+    async fn read_view(&self, _: &View, query: &TableQuery) -> Result<TablePage, Error> {
+        self.store_mood().await?;
+        self.queries.lock().unwrap().push(query.clone());
+        Ok(TablePage { rows: vec![serde_json::json!({ "orders": 2 })], next: None })
+    }
+
     async fn read_table(&self, _: &Table, query: &TableQuery) -> Result<TablePage, Error> {
         self.store_mood().await?;
         self.queries.lock().unwrap().push(query.clone());
