@@ -273,7 +273,7 @@ impl Site {
         let mut specs = std::iter::once(&self.spec_path).chain(&self.more).peekable();
         while let Some(spec) = specs.peek() {
             let status = self.try_status(spec);
-            if status.as_ref().is_ok_and(|status| self.is_done(status)) {
+            if status.as_ref().is_ok_and(|status| is_done(&Spec::read(spec).unwrap(), status)) {
                 specs.next();
                 continue;
             }
@@ -283,18 +283,6 @@ impl Site {
             }
             std::thread::sleep(Duration::from_millis(200));
         }
-    }
-
-    fn is_done(&self, status: &Value) -> bool {
-        let lanes = status["lanes"].as_array().unwrap();
-        lanes.len() == usize::try_from(self.spec().source.partitions).unwrap()
-            && lanes.iter().all(|lane| {
-                lane["lag"] == 0
-                    && lane["group_offset"] == lane["next_offset"]
-                    && lane["group_batch"] == lane["batch"]
-            })
-            && status["parked"] == 0
-            && status["mails"]["pending"] == 0
     }
 
     /// Store and log of this place, and a runtime to ask them in.
@@ -308,6 +296,18 @@ impl Site {
     pub fn database_url(&self) -> String {
         self.settings.store.clone().unwrap()
     }
+}
+
+fn is_done(spec: &Spec, status: &Value) -> bool {
+    let lanes = status["lanes"].as_array().unwrap();
+    lanes.len() == usize::try_from(spec.source.partitions).unwrap()
+        && lanes.iter().all(|lane| {
+            lane["lag"] == 0
+                && lane["group_offset"] == lane["next_offset"]
+                && lane["group_batch"] == lane["batch"]
+        })
+        && status["parked"] == 0
+        && status["mails"]["pending"] == 0
 }
 
 impl Drop for Site {

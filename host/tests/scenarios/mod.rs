@@ -1,12 +1,14 @@
 //! The examples that are scenarios of their own, on both sets: samples in, what must come out; and again after everything
 //! was sent twice, hosts were killed, and all of it was read once more from offset 0.
 
+mod shop_sync;
 mod stock_ledger;
+mod store_events;
 
-use crate::city::Site;
+use crate::city::{Host, Site};
 use gristmill::spec::Spec;
 use gristmill::store::{DeadLetter, DeadLetterQuery, TableQuery};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -46,6 +48,48 @@ fn dead_letters(site: &Site) -> Vec<DeadLetter> {
     runtime.shutdown_background();
     letters.reverse();
     letters
+}
+
+/// What a command makes up, as JSON.
+fn made_up(site: &Site, scenario: &str, count: usize, seed: u64) -> Vec<Value> {
+    let (count, seed) = (count.to_string(), seed.to_string());
+    let at = "2026-11-21T09:00:00Z";
+    let lines = site.must(&["generate", scenario, "-n", &count, "--seed", &seed, "--at", at]);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What a path of a host answers.
+fn read(host: &Host, path: &str) -> Value {
+    let url = format!("http://{}{path}", host.address);
+    let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Fails with what is missing and what should not be there, and not with all that is.
+#[track_caller]
+fn same_rows(table: &str, found: impl IntoIterator<Item = Value>, expected: impl IntoIterator<Item = Value>) {
+    let texts = |rows: &mut dyn Iterator<Item = Value>| -> Vec<String> {
+        // Columns in one order.
+        let text =
+            |row: Value| json!(row.as_object().unwrap().iter().collect::<BTreeMap<_, _>>()).to_string();
+        let mut texts: Vec<String> = rows.map(text).collect();
+        texts.sort();
+        texts
+    };
+    let (found, expected) = (texts(&mut found.into_iter()), texts(&mut expected.into_iter()));
+    let lacking = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter().filter(|row| b.binary_search(row).is_err()).take(3).cloned().collect()
+    };
+    let (missing, more) = (lacking(&expected, &found), lacking(&found, &expected));
+    assert!(missing.is_empty() && more.is_empty(), "{table}: missing {missing:#?}, unexpected {more:#?}");
+    assert_eq!(found.len(), expected.len(), "{table}: some rows are there twice");
+}
+
+/// A row without these columns.
+fn without(row: &Value, columns: &[&str]) -> Value {
+    let mut row = row.clone();
+    columns.iter().for_each(|column| drop(row.as_object_mut().unwrap().remove(*column)));
+    row
 }
 
 /// A new file of this place.
