@@ -29,6 +29,8 @@ pub const MAILS: &str = "gristmill_mails_total";
 pub const LAG: &str = "gristmill_lag_records";
 /// Keys that were looked up.
 pub const LOOKUP_KEYS: &str = "gristmill_lookup_keys_total";
+/// Files of watched folders.
+pub const WATCHED_FILES: &str = "gristmill_watched_files_total";
 /// Lanes that this host owns.
 pub const LANES: &str = "gristmill_lanes";
 
@@ -55,6 +57,7 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
         RECORD_TO_COMMIT_SECONDS,
         "From a record's timestamp to the commit of what it causes"
     );
+    metrics::describe_counter!(WATCHED_FILES, "Files of watched folders, by what became of them");
     metrics::describe_counter!(LOOKUP_KEYS, "Keys that were looked up, by what became of them");
     metrics::describe_gauge!(LAG, "Records between a lane's next offset and the log's end");
     metrics::describe_gauge!(LANES, "Lanes that this host owns");

@@ -7,6 +7,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Characters of base64 in one line of PEM.
 const LINE: usize = 64;
@@ -90,6 +92,19 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
     }
     pem.push_str("-----END CERTIFICATE-----\n");
     pem
+}
+
+/// What a client over HTTP checks servers with: the system's roots, and those of `GRISTMILL_CA_FILE`.
+pub fn for_ureq(own: Option<&Roots>) -> TlsConfig {
+    let pem = with_the_systems(own);
+    let certificates = parse_pem(pem.as_bytes()).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certificates.collect())))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
 }
 
 #[cfg(test)]

@@ -2,12 +2,10 @@
 //! needs a token and no password of a database.
 
 use crate::config::Settings;
-use crate::tls::{Roots, with_the_systems};
+use crate::tls;
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How long a host may take to answer: checking a large module takes a minute.
 const ANSWER: Duration = Duration::from_secs(960);
@@ -62,23 +60,10 @@ impl HostArguments {
             .timeout_global(Some(ANSWER))
             .timeout_connect(Some(Duration::from_secs(10)));
         if base.starts_with("https://") {
-            config = config.tls_config(tls(settings.roots()?.as_ref()));
+            config = config.tls_config(tls::for_ureq(settings.roots()?.as_ref()));
         }
         Ok(Api { agent: config.build().new_agent(), base, token })
     }
-}
-
-/// The host's certificate is checked against the system's roots, and those of `GRISTMILL_CA_FILE`.
-fn tls(own: Option<&Roots>) -> TlsConfig {
-    let pem = with_the_systems(own);
-    let certificates = parse_pem(pem.as_bytes()).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(certificates.collect())))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
 }
 
 impl Api {

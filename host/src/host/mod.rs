@@ -17,6 +17,7 @@ use crate::control::auth::Policy;
 use crate::control::tls::Tls;
 use crate::control::{self, AppState, IngestLimits};
 use crate::deploy::Deployer;
+use crate::intake::Watcher;
 use crate::lane::GuestSlots;
 use crate::log::Log;
 use crate::mail::{Relay, Settings as RelaySettings};
@@ -28,6 +29,7 @@ use crate::transform::Pipeline as Transform;
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -185,6 +187,13 @@ impl Host {
     pub fn start(&self) -> anyhow::Result<Running> {
         for site in self.sites.all() {
             site.start()?;
+            let spec = site.spec();
+            for watch in &spec.watches {
+                let folder = spec.folder.as_deref().unwrap_or(Path::new(".")).join(&watch.folder);
+                let (pipeline, log) = (spec.name.clone(), self.log.clone());
+                let watcher = Watcher { pipeline, folder, watch: watch.clone(), log };
+                tokio::spawn(watcher.run(self.stop.child_token()));
+            }
         }
         let relay = Relay {
             store: self.store.clone(),

@@ -77,6 +77,19 @@ impl RecordFile<'_> {
         })
     }
 
+    /// The records, with their keys. An error is the last thing that is told.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, or has no first row.
+    pub fn records(&self) -> anyhow::Result<impl Iterator<Item = Result<NewRecord, csv::Error>> + Send> {
+        let key = self.key.cloned();
+        Ok(self.values()?.map(move |value| {
+            let (_, value) = value?;
+            let key = key.as_ref().and_then(|rule| rule.key(&value).ok());
+            Ok(NewRecord { key, value: Some(value), ..NewRecord::default() })
+        }))
+    }
+
     /// Reads the file to its end, and keeps nothing of it; answers how many records there are.
     ///
     /// # Errors

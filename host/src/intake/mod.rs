@@ -4,6 +4,8 @@
 pub mod csv;
 mod file;
 mod key;
+mod watch;
 
 pub use file::{FileFormat, RecordFile, append, append_file};
 pub use key::{KeyFault, KeyRule};
+pub use watch::Watcher;

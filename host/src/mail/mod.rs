@@ -5,13 +5,17 @@
 //! it a host can die: then the mail is sent again. So mail goes out *at least once*, and says so: its Message-ID
 //! is made from its record's origin, every attempt carries the same one, and servers and clients that know it
 //! already show it once. Several hosts on one store share its mails out by leases.
+//!
+//! What alerts tell goes the same way, to addresses and to webhooks: a notice whose recipient is a URL is a call of it.
 
 mod file;
 mod message;
+mod outward;
 mod relay;
 mod smtp;
 
 pub use file::Files;
+pub use outward::{Outward, is_url, origin};
 pub use relay::{Relay, Settings};
 pub use smtp::Smtp;
 
@@ -76,6 +80,10 @@ pub fn open(place: &str) -> Result<Arc<dyn Transport>, Error> {
 /// # Errors
 /// As [`open`].
 pub fn open_trusting(place: &str, roots: Option<&Roots>) -> Result<Arc<dyn Transport>, Error> {
+    Ok(Arc::new(Outward::new(open_mail(place, roots)?, roots)))
+}
+
+fn open_mail(place: &str, roots: Option<&Roots>) -> Result<Arc<dyn Transport>, Error> {
     if let Some(folder) = place.strip_prefix("file:") {
         if folder.is_empty() {
             return Err(Error("names no folder: write file:DIR".to_owned()));

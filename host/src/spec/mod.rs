@@ -54,12 +54,16 @@ pub struct Spec {
     pub mail: Option<Mail>,
     /// The topic that gets a copy of each dead letter, if any.
     pub dead_letter_topic: Option<String>,
+    /// Who is told of dead letters.
+    pub alerts: Vec<Alert>,
     /// What becomes of parked records.
     pub retry: Retry,
     /// The bounds of everything that flows.
     pub limits: Limits,
     /// When a swap is taken back by itself.
     pub swap: Swap,
+    /// The folders whose files become records.
+    pub watches: Vec<Watch>,
     /// The HTTP routes that this pipeline adds.
     pub routes: Vec<Route>,
     /// The text that all this was read from.
@@ -161,6 +165,48 @@ pub struct Mail {
     pub from: String,
     /// Attempts before a mail is given up.
     pub attempts_max: u32,
+}
+
+impl Mail {
+    /// Attempts, unless the spec says otherwise.
+    pub const ATTEMPTS_MAX: u32 = 20;
+}
+
+/// Dead letters that somebody is told of: once for each cause and window of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The alert's name, unique in the pipeline.
+    pub name: String,
+    /// The codes that it is for; all if there are none. A code is a cause.
+    pub codes: Vec<String>,
+    /// Whether the record's key is part of the cause.
+    pub by_key: bool,
+    /// Addresses that get a mail.
+    pub mail_to: Vec<String>,
+    /// A URL that gets a POST.
+    pub webhook: Option<String>,
+    /// How long a cause is not told again, milliseconds.
+    pub window_ms: u64,
+    /// Causes that are told in one window.
+    pub notices_max: u32,
+}
+
+impl Alert {
+    /// The shortest window of time, milliseconds.
+    pub const WINDOW_MS_MIN: u64 = 1_000;
+}
+
+/// A folder whose files become records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The folder; one that is not absolute is beside the spec's file.
+    pub folder: PathBuf,
+    /// The topic that the records go to.
+    pub topic: String,
+    /// How a record's key is made from its value.
+    pub key: Option<KeyRule>,
+    /// How long a file has not changed when it is complete, milliseconds.
+    pub settle_ms: u64,
 }
 
 /// An HTTP route that a pipeline adds.

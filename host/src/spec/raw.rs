@@ -148,12 +148,16 @@ pub(super) struct RawSpec {
     pub lookups: Vec<RawLookup>,
     pub mail: Option<RawMail>,
     pub dead_letters: Option<RawDeadLetters>,
+    #[serde(default, rename = "alert")]
+    pub alerts: Vec<RawAlert>,
     #[serde(default)]
     pub retry: Retry,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]
     pub swap: Swap,
+    #[serde(default, rename = "watch")]
+    pub watches: Vec<RawWatch>,
     #[serde(default, rename = "http")]
     pub routes: Vec<RawRoute>,
 }
@@ -259,7 +263,46 @@ pub(super) struct RawMail {
 }
 
 fn mail_attempts() -> u32 {
+    super::Mail::ATTEMPTS_MAX
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAlert {
+    pub name: String,
+    #[serde(default)]
+    pub codes: Vec<String>,
+    #[serde(default)]
+    pub by_key: bool,
+    #[serde(default)]
+    pub mail_to: Vec<String>,
+    pub webhook: Option<String>,
+    #[serde(default = "an_hour")]
+    pub window_ms: u64,
+    #[serde(default = "notices")]
+    pub notices_max: u32,
+}
+
+fn an_hour() -> u64 {
+    3_600_000
+}
+
+fn notices() -> u32 {
     20
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWatch {
+    pub folder: String,
+    pub topic: String,
+    pub key: Option<String>,
+    #[serde(default = "a_second")]
+    pub settle_ms: u64,
+}
+
+fn a_second() -> u64 {
+    1_000
 }
 
 #[derive(Deserialize)]

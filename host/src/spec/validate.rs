@@ -2,17 +2,17 @@
 
 use super::beside::Beside;
 use super::error::{Error, Issue, suggestion};
-use super::raw::{RawLookup, RawOutput, RawRoute, RawSpec, RawStage};
+use super::raw::{RawAlert, RawLookup, RawOutput, RawRoute, RawSpec, RawStage, RawWatch};
 use super::{
-    FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Readable, Route, Spec, Stage, Table,
-    TopicPattern, View,
+    Alert, FORMAT_VERSION, Lookup, LookupSource, Mail, NEXT, Output, Readable, Route, Spec, Stage, Table,
+    TopicPattern, View, Watch,
 };
 use crate::generate::Scenario;
 use crate::intake::KeyRule;
 use crate::topic_name::{LENGTH_MAX, is_legal};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) fn validate(name: &str, text: String, beside: &Beside<'_>) -> Result<Spec, Error> {
     let raw: RawSpec = match toml::from_str(&text) {
@@ -124,6 +124,9 @@ impl Check {
             .enumerate()
             .map(|(index, lookup)| self.lookup(index, lookup, &tables))
             .collect();
+        let watches =
+            raw.watches.into_iter().enumerate().map(|(index, watch)| self.watch(index, watch, beside));
+        let watches = watches.collect();
         let mut seen = HashSet::new();
         let mut routes = Vec::new();
         for (index, route) in raw.routes.into_iter().enumerate() {
@@ -141,6 +144,14 @@ impl Check {
                 );
             }
         }
+        self.unique("alert", raw.alerts.iter().map(|alert| alert.name.as_str()));
+        let mails = raw.mail.is_some();
+        let alerts: Vec<Alert> = raw
+            .alerts
+            .into_iter()
+            .enumerate()
+            .map(|(index, alert)| self.alert(index, alert, mails))
+            .collect();
         let mail = raw.mail.map(|mail| {
             if mail.from.parse::<lettre::message::Mailbox>().is_err() {
                 self.issue(
@@ -162,9 +173,11 @@ impl Check {
             lookups,
             mail,
             dead_letter_topic: raw.dead_letters.map(|letters| letters.topic),
+            alerts,
             retry: raw.retry,
             limits: raw.limits,
             swap: raw.swap,
+            watches,
             routes,
             text,
             files: std::mem::take(&mut self.files),
@@ -387,6 +400,35 @@ impl Check {
         }
     }
 
+    fn alert(&mut self, index: usize, raw: RawAlert, mails: bool) -> Alert {
+        let key = format!("alert[{index}]");
+        self.name(&format!("{key}.name"), &raw.name);
+        self.at_least_one(&format!("{key}.notices_max"), u64::from(raw.notices_max));
+        if raw.window_ms < Alert::WINDOW_MS_MIN {
+            let message = format!("at least {}: an alert is no log", Alert::WINDOW_MS_MIN);
+            self.issue(&format!("{key}.window_ms"), message);
+        }
+        if raw.mail_to.is_empty() && raw.webhook.is_none() {
+            self.issue(&key, "say who is told: `mail_to = [\"…\"]` or `webhook = \"https://…\"`");
+        }
+        if !raw.mail_to.is_empty() && !mails {
+            self.issue(&format!("{key}.mail_to"), "needs a sender: [mail] from = \"…\"");
+        }
+        for (place, address) in raw.mail_to.iter().enumerate() {
+            if address.parse::<lettre::message::Mailbox>().is_err() {
+                self.issue(&format!("{key}.mail_to[{place}]"), "not a mail address");
+            }
+        }
+        if let Some(webhook) = &raw.webhook {
+            let url = url::Url::parse(webhook).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            if url.is_none_or(|url| !url.has_host()) {
+                self.issue(&format!("{key}.webhook"), "a URL that begins with https:// or http://");
+            }
+        }
+        let RawAlert { name, codes, by_key, mail_to, webhook, window_ms, notices_max } = raw;
+        Alert { name, codes, by_key, mail_to, webhook, window_ms, notices_max }
+    }
+
     fn known_table(&mut self, key: &str, name: &str, tables: &[Table]) -> Option<usize> {
         let place = tables.iter().position(|table| table.name == name);
         if place.is_none() {
@@ -394,6 +436,23 @@ impl Check {
             self.issue(key, format!("there is no table `{name}`{hint}"));
         }
         place
+    }
+
+    fn watch(&mut self, index: usize, raw: RawWatch, beside: &Beside<'_>) -> Watch {
+        let key = format!("watch[{index}]");
+        if raw.folder.is_empty() {
+            self.issue(&format!("{key}.folder"), "names no folder");
+        }
+        if beside.folder().is_none() {
+            // Whoever may apply a pipeline may not for that read and move files of the hosts.
+            self.issue(
+                &key,
+                "a folder is watched for a spec that a host is started with, not for one of the catalog",
+            );
+        }
+        self.topic(&format!("{key}.topic"), &raw.topic);
+        let rule = self.key_rule(&format!("{key}.key"), raw.key.as_deref());
+        Watch { folder: PathBuf::from(raw.folder), topic: raw.topic, key: rule, settle_ms: raw.settle_ms }
     }
 
     fn key_rule(&mut self, key: &str, rule: Option<&str>) -> Option<KeyRule> {

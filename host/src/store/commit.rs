@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::settle::{Settled, settle};
 use super::sql::{Arg, BatchLine, Engine, Tx};
 use super::write::{self, Outcome};
-use super::{Committed, DeadLetter, Error, Fence, LaneId, Origin, Work, lanes};
+use super::{Committed, DeadLetter, Error, Fence, LaneId, Origin, Work, alerts, lanes};
 use crate::crash;
 use crate::publish::outbox;
 use crate::sabotage;
@@ -174,7 +174,10 @@ async fn effects(tx: &mut dyn Tx, job: &Job, way: Way) -> Result<Option<Committe
         return Err(Error::TakenOut(Box::new(taken_out)));
     }
     let settled = settle(&outcome.failures, work, &spec.retry, job.now_ms);
-    let mails = mails(job, &outcome);
+    let mut mails = mails(job, &outcome);
+    if !settled.dead.is_empty() {
+        mails.extend(alerts::raise(tx, job, &settled.dead).await?);
+    }
     leftovers(tx, job, &settled, &mails).await?;
     let letters: Vec<DeadLetter> = settled.dead.iter().map(|dead| dead_letter(job, dead)).collect();
     let committed = Committed {

@@ -4,6 +4,7 @@ use super::fault::{Fault, bounded};
 use super::own_tables::MailContent;
 use super::sql::{Arg, Dialect, Row, Sql, Tx};
 use super::{Error, FailedMail, MailCounts, MailOutcome, PendingMail};
+use crate::mail::{is_url, origin};
 
 /// Takes pending mails for a while.
 pub async fn lease(
@@ -78,7 +79,7 @@ pub async fn failed(sql: &mut dyn Sql, pipeline: Option<&str>, limit: u32) -> Re
             id: row.int(0),
             pipeline: row.text(1),
             message_id: row.text(2),
-            to: content.to.into_owned(),
+            to: content.to.iter().map(|to| if is_url(to) { origin(to) } else { to.clone() }).collect(),
             subject: content.subject.into_owned(),
             attempts: u32::try_from(row.int(4)).unwrap_or(0),
             error: row.text(5),

@@ -24,6 +24,7 @@ const POSTGRES: &[Listed] = listed![
     "0007_create_tokens.sql",
     "0008_create_revisions.sql",
     "0009_create_recipes.sql",
+    "0010_create_alerts.sql",
 ];
 
 const SQLITE: &[Listed] = listed![
@@ -36,11 +37,12 @@ const SQLITE: &[Listed] = listed![
     "0007_create_tokens.sql",
     "0008_create_revisions.sql",
     "0009_create_recipes.sql",
+    "0010_create_alerts.sql",
     "0100_create_journal.sql",
 ];
 
 /// Gristmill's own tables, in PostgreSQL in the schema `gristmill`.
-pub const OWN_TABLES: [&str; 18] = [
+pub const OWN_TABLES: [&str; 19] = [
     "lanes",
     "outbox",
     "batches",
@@ -59,6 +61,7 @@ pub const OWN_TABLES: [&str; 18] = [
     "tokens",
     "revisions",
     "recipes",
+    "alerts",
 ];
 
 /// PostgreSQL's, up to date by its own bookkeeping in `table`.

@@ -13,6 +13,7 @@
 //!
 //! Two stores, [`postgres`] and [`sqlite`], run the statements (`sql.rs`); the order of things is the same code.
 
+mod alerts;
 mod catalog;
 mod commit;
 mod decimal;

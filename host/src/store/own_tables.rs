@@ -6,7 +6,7 @@ use super::sql::Dialect;
 use super::{LaneId, Work};
 use crate::effect::{ColumnData, Fault, TableRows, Texts, Values};
 use crate::record::Blobs;
-use crate::spec::{Column, ColumnType, Mode, Table};
+use crate::spec::{Column, ColumnType, Mail, Mode, Spec, Table};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -206,18 +206,20 @@ pub struct MailContent<'a> {
 }
 
 /// The rows of mails.
-pub fn mails(dialect: Dialect, spec: &crate::spec::Spec, mails: &[NewMail<'_>]) -> Builder {
+pub fn mails(dialect: Dialect, spec: &Spec, mails: &[NewMail<'_>]) -> Builder {
     let columns = [("pipeline", T), ("message_id", T), ("sender", T), ("content", T), ("attempts_max", I)];
     let mut builder = Builder::new(dialect, "mails", &columns);
-    let Some(settings) = &spec.mail else { return builder };
+    // Of a pipeline without mail there are calls of webhooks only, which nobody sends.
+    let (sender, attempts_max) =
+        spec.mail.as_ref().map_or(("", Mail::ATTEMPTS_MAX), |mail| (mail.from.as_str(), mail.attempts_max));
     for mail in mails {
         let content = serde_json::to_string(&mail.content).unwrap_or_else(|_| "{}".to_owned());
         let fields = [
             Field::Text(&spec.name),
             Field::Text(&mail.message_id),
-            Field::Text(&settings.from),
+            Field::Text(sender),
             Field::Text(&content),
-            Field::Int(i64::from(settings.attempts_max)),
+            Field::Int(i64::from(attempts_max)),
         ];
         builder.push(mail.record, &fields);
     }

@@ -1,6 +1,7 @@
 //! The examples that are scenarios of their own, on both sets: samples in, what must come out; and again after everything
 //! was sent twice, hosts were killed, and all of it was read once more from offset 0.
 
+mod intake;
 mod shop_sync;
 mod stock_ledger;
 mod store_events;

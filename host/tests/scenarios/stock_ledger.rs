@@ -8,9 +8,9 @@ use std::time::Duration;
 
 const FOLDER: &str = "examples/stock-ledger";
 const KEY: &str = "{/store_number}-{/item_number}";
-const HEADER: &str = "transaction_id,event_type,date,store_number,item_number,value";
+pub(super) const HEADER: &str = "transaction_id,event_type,date,store_number,item_number,value";
 
-fn site(set: Set, test: &str, change: impl Fn(String) -> String) -> Site {
+pub(super) fn site(set: Set, test: &str, change: impl Fn(String) -> String) -> Site {
     let spec = std::fs::read_to_string(repository().join(FOLDER).join("pipeline.toml")).unwrap();
     let mut site = Site::new(set, test, &spec, |spec, name| {
         let spec = spec
