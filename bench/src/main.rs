@@ -17,8 +17,10 @@ mod pipelines;
 mod plot;
 mod process;
 mod profile;
+mod proxy;
 mod report;
 mod run;
+mod scenarios;
 mod site;
 mod vault;
 
@@ -43,6 +45,9 @@ enum Command {
     /// Measures examples/order-vault: as one pipeline and as three, natively and with guests
     #[command(args_override_self = true)]
     Vault(vault::Arguments),
+    /// Measures the examples, one by one and all in one host
+    #[command(args_override_self = true)]
+    Scenarios(scenarios::Arguments),
     /// What is measured: a host like that of `gristmill run`
     Host(Box<host::Arguments>),
 }
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Vault(arguments) => vault::run(&arguments),
+        Command::Scenarios(arguments) => scenarios::run(&arguments),
         Command::Host(arguments) => serve(*arguments),
     };
     match outcome {

@@ -125,6 +125,11 @@ impl HostProcess {
         Ok(Some(parse(&answer.body_mut().read_to_string()?)))
     }
 
+    /// Its metrics, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> anyhow::Result<String> {
+        Ok(ureq::get(format!("http://{}/metrics", self.address)).call()?.body_mut().read_to_string()?)
+    }
+
     /// Whether its pipelines have joined their groups.
     pub(crate) fn is_ready(&self) -> bool {
         ureq::get(format!("http://{}/readyz", self.address)).call().is_ok()

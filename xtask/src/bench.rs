@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::Bench;
+use crate::cli::{Bench, What};
 use crate::progress::Steps;
 use crate::services::{self, Folder, Running};
 use crate::{guests, packages, progress, workspace};
@@ -41,6 +41,8 @@ const QUICK_VAULT: [&str; 10] = [
     "20000",
 ];
 
+const QUICK_SCENARIOS: [&str; 6] = ["--records", "20000", "--rounds", "1", "--together-seconds", "60"];
+
 /// Runs it, and leaves its results.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     progress::finish_steps_when_interrupted()?;
@@ -52,7 +54,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 
 fn everything(steps: &mut Steps, bench: &Bench) -> Result<()> {
     steps.run("compilers", packages::install_compilers)?;
-    if bench.profile && workspace::find_program("perf").is_none() {
+    if bench.what == What::Profile && workspace::find_program("perf").is_none() {
         steps.run("perf", || packages::install(&["linux-perf"]))?;
     }
     steps.run("guests", guests::build_all)?;
@@ -73,10 +75,11 @@ fn measure(bench: &Bench, running: &Running) -> Result<()> {
     let target = workspace::target_folder()?;
     let profile = if bench.quick { "debug" } else { "release" };
     let mut command = std::process::Command::new(target.join(profile).join(PACKAGE));
-    let (what, quick): (_, &[&str]) = match (bench.vault, bench.profile) {
-        (true, _) => ("vault", &QUICK_VAULT),
-        (false, true) => ("profile", &QUICK_PROFILE),
-        (false, false) => ("run", &QUICK),
+    let (what, quick): (_, &[&str]) = match bench.what {
+        What::Vault => ("vault", &QUICK_VAULT),
+        What::Scenarios => ("scenarios", &QUICK_SCENARIOS),
+        What::Profile => ("profile", &QUICK_PROFILE),
+        What::Run => ("run", &QUICK),
     };
     command
         .arg(what)

@@ -27,6 +27,9 @@ usage: cargo xtask COMMAND
   bench vault [--quick] [OPTION…]
                               the same for examples/order-vault: orders per second as one pipeline and as three, what
                               an order costs, natively and with guests, and whether that grows; vault.json
+  bench scenarios [--quick] [OPTION…]
+                              the examples: records per second of each one's heaviest pipeline, and all of them in one
+                              host at once, while one is poisoned and the lookup of another is down; scenarios.json
   bench --profile [OPTION…]   shows where the time goes on the same load, function by function (by perf)
   services up                 Kafka, PostgreSQL, Redis and an SMTP sink on loopback, in plaintext and with TLS and
                               passwords; prints their addresses and writes them to DIR/env. Servers named by GRISTMILL_TEST_LOG, _STORE,
@@ -68,11 +71,23 @@ pub(crate) struct Fuzz {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Bench {
     pub(crate) quick: bool,
-    pub(crate) profile: bool,
-    /// Of examples/order-vault.
-    pub(crate) vault: bool,
+    pub(crate) what: What,
     /// The benchmark's own.
     pub(crate) arguments: Vec<String>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The sandbox, on its own two pipelines.
+    #[default]
+    Run,
+    /// Where the time goes.
+    Profile,
+    /// examples/order-vault.
+    Vault,
+    /// The examples.
+    Scenarios,
 }
 
 pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -111,8 +126,9 @@ fn bench(words: &[&str]) -> Bench {
     for word in words {
         match *word {
             "--quick" => bench.quick = true,
-            "--profile" => bench.profile = true,
-            "vault" => bench.vault = true,
+            "--profile" => bench.what = What::Profile,
+            "vault" => bench.what = What::Vault,
+            "scenarios" => bench.what = What::Scenarios,
             word => bench.arguments.push(word.to_owned()),
         }
     }

@@ -18,7 +18,6 @@ use crate::control::tls::Tls;
 use crate::control::{self, AppState, IngestLimits};
 use crate::deploy::Deployer;
 use crate::intake::Watcher;
-use crate::lane::GuestSlots;
 use crate::log::Log;
 use crate::mail::{Relay, Settings as RelaySettings};
 use crate::sites::Sites;
@@ -133,7 +132,7 @@ impl Host {
             log: log.clone(),
             engine: engine.clone(),
             keys: keys.clone(),
-            slots: Arc::new(GuestSlots::new(cores.max(2))),
+            guest_calls: cores.max(2),
             mail_committed: mail_committed.clone(),
             taken_up: taken_up.clone(),
             stop: stop.clone(),

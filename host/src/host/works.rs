@@ -22,7 +22,8 @@ pub(super) struct Works {
     pub(super) log: Arc<dyn Log>,
     pub(super) engine: Engine,
     pub(super) keys: Arc<dyn KeyValues>,
-    pub(super) slots: Arc<GuestSlots>,
+    /// Guest calls of one pipeline that run at once.
+    pub(super) guest_calls: usize,
     pub(super) mail_committed: Arc<Notify>,
     pub(super) taken_up: Arc<Notify>,
     pub(super) stop: CancellationToken,
@@ -61,7 +62,7 @@ impl Works {
             log: self.log.clone(),
             store: self.store.clone(),
             runtime: Handle::current(),
-            slots: self.slots.clone(),
+            slots: Arc::new(GuestSlots::new(self.guest_calls)),
             mail_committed: self.mail_committed.clone(),
         };
         let pipeline = Pipeline::new(parts, self.stop.child_token());

@@ -49,7 +49,7 @@ pub struct LaneContext {
     pub runtime: Handle,
     /// The stages that it works with, and whether it may.
     pub live: Arc<Live>,
-    /// Guest calls that may run at once.
+    /// Guest calls of the pipeline that may run at once.
     pub slots: Arc<GuestSlots>,
     /// Told when mails were committed.
     pub mail_committed: Arc<Notify>,
@@ -288,8 +288,10 @@ fn thread(
     Ok(())
 }
 
-/// Bounds the guest calls that run at once, over all lanes and pipelines of the process: more than there are cores
-/// would only make each of them slower, and their time limits with it.
+/// Bounds the guest calls that run at once, over all lanes of a pipeline: more than there are cores would only make each of
+/// them slower. Each pipeline has its own: one whose guests loop, or wait for a lookup that does not answer, keeps no other
+/// from working, and the system shares the cores out among those that have something to do. (Limits of time count processor
+/// time, so that a shared core cuts nobody short.)
 pub struct GuestSlots {
     free: Mutex<usize>,
     freed: Condvar,
