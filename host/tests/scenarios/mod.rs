@@ -1,6 +1,7 @@
 //! The examples that are scenarios of their own, on both sets: samples in, what must come out; and again after everything
 //! was sent twice, hosts were killed, and all of it was read once more from offset 0.
 
+mod all;
 mod intake;
 mod shop_sync;
 mod stock_ledger;
@@ -110,4 +111,31 @@ fn rename_pipeline(site: &Site) {
         text.replace(&format!("name = \"{}\"", site.name), &format!("name = \"{}-again\"", site.name));
     assert_ne!(text, again);
     std::fs::write(&site.spec_path, again).unwrap();
+}
+
+/// The READMEs say which commands print the samples.
+#[test]
+fn the_samples_are_what_the_generators_make() {
+    let examples = crate::city::repository().join("examples");
+    let gristmill = |arguments: &[&str]| -> String {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_gristmill")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let at = "2026-11-21T09:00:00Z";
+    for (arguments, file) in [
+        (
+            &["generate", "store-events", "-n", "300", "--seed", "1", "--at", at][..],
+            "store-events/events.ndjson",
+        ),
+        (&["generate", "shop-sync", "-n", "60", "--seed", "1", "--at", at], "shop-sync/stock.ndjson"),
+        (&["generate", "shop-sync", "--reference"], "shop-sync/reference.ndjson"),
+    ] {
+        let made = gristmill(arguments);
+        assert!(
+            made == std::fs::read_to_string(examples.join(file)).unwrap(),
+            "{file} is not what {arguments:?} prints"
+        );
+    }
 }
