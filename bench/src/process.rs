@@ -224,8 +224,14 @@ fn parse(metrics: &str) -> Progress {
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     };
+    // Parked records come back, and are counted then.
+    let parked = metrics.lines().filter(|line| line.contains("outcome=\"parked\"")).filter_map(|line| {
+        let of_records = line.starts_with(&format!("{}{{", gristmill::telemetry::RECORDS));
+        of_records.then(|| line.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    let parked: f64 = parked.sum();
     Progress {
-        records: sum(gristmill::telemetry::RECORDS) as u64,
+        records: (sum(gristmill::telemetry::RECORDS) - parked) as u64,
         batches: sum(gristmill::telemetry::BATCHES) as u64,
         published: sum(gristmill::telemetry::PUBLISHED) as u64,
         guest_seconds: sum(gristmill::telemetry::GUEST_MICROSECONDS) / 1e6,
@@ -238,7 +244,8 @@ mod tests {
     #[test]
     fn metrics_are_summed_by_name() {
         let text = "# HELP gristmill_records_total x\ngristmill_records_total{outcome=\"worked\"} 10\n\
-            gristmill_records_total{outcome=\"dead-letter\"} 2\ngristmill_records_total_more 5\n\
+            gristmill_records_total{outcome=\"dead-letter\"} 2\n\
+            gristmill_records_total{outcome=\"parked\"} 7\ngristmill_records_total_more 5\n\
             gristmill_guest_microseconds_total{stage=\"a b\"} 1500000\n";
         let progress = super::parse(text);
         assert_eq!((progress.records, progress.batches), (12, 0));

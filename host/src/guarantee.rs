@@ -2,7 +2,7 @@
 //! the spec and the parts that it runs on, and from nothing else, so `gristmill check` can say it before anything
 //! runs. Where a sentence here is wrong, the promise is: the tests of the commit path are what it stands on.
 
-use crate::spec::{ColumnType, LookupSource, Mode, Route, Spec, Table, TopicPattern};
+use crate::spec::{Alert, ColumnType, LookupSource, Mode, Route, Spec, Table, TopicPattern, Watch};
 use comfy_table::{ContentArrangement, presets};
 use serde::Serialize;
 
@@ -121,6 +121,8 @@ pub fn guarantees(spec: &Spec, parts: Parts) -> Vec<Guarantee> {
     if let Some(mail) = &spec.mail {
         all.push(mails(mail.attempts_max, parts));
     }
+    all.extend(spec.alerts.iter().map(|alert| notices(alert, parts)));
+    all.extend(spec.watches.iter().map(|watch| files(spec, watch)));
     for route in &spec.routes {
         if let Route::Ingest { path, topic, key, check } = route {
             all.push(ingest(spec, parts, path, topic, key.is_some(), check.is_some()));
@@ -330,6 +332,39 @@ fn dead_letters(spec: &Spec, parts: Parts) -> Guarantee {
             "a record that was parked or replayed comes after records that followed it: order within its key \
              is lost for it",
         ]),
+    }
+}
+
+fn notices(alert: &Alert, parts: Parts) -> Guarantee {
+    let seconds = alert.window_ms / 1_000;
+    Guarantee {
+        effect: format!("notices of alert {}", alert.name),
+        promise: Promise::AtLeastOnce,
+        because: vec![format!(
+            "noted in {} in the transaction that has the dead letters, once for each cause in {seconds} s, and sent after it",
+            parts.store_name()
+        )],
+        limits: vec![
+            format!("{} causes are told in {seconds} s; what comes beyond is counted", alert.notices_max),
+            "a host that dies between the answer and its own note sends again, under the same id".to_owned(),
+        ],
+    }
+}
+
+fn files(spec: &Spec, watch: &Watch) -> Guarantee {
+    let once = spec.tables.iter().find(|table| matches!(table.mode, Mode::Once { .. }));
+    let again = "a host that dies in the middle of a file takes all of it once more";
+    Guarantee {
+        effect: format!("files in {} (topic {})", watch.folder.display(), watch.topic),
+        promise: Promise::AtLeastOnce,
+        because: texts([
+            "read to its end before the first record is appended: of a file that cannot be read nothing is taken",
+            "one host at a time watches the folder",
+        ]),
+        limits: vec![match once.filter(|_| watch.topic == spec.source.topic) {
+            Some(table) => format!("{again}; the table {} (once) absorbs it with all effects", table.name),
+            None => again.to_owned(),
+        }],
     }
 }
 

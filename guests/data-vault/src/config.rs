@@ -78,14 +78,29 @@ pub struct Satellite {
     pub of: String,
     /// The column of the parent's key, if it is called otherwise than there.
     pub key: Option<String>,
-    /// The hashdiff's column.
-    pub hashdiff: String,
+    /// The hashdiff's column; none where a state lasts from a start to an end.
+    pub hashdiff: Option<String>,
+    #[serde(default)]
     pub columns: Map<String, Value>,
     /// The columns that the hashdiff is made of; all if not said.
     pub hashdiff_of: Option<Names>,
     /// The parent's key in the place of a hashdiff: only the present state is kept then.
     #[serde(default)]
     pub hashdiff_is_key: bool,
+    /// Of an array: a state is the set of rows that its items make (multi-active). With `children`.
+    pub each: Option<String>,
+    pub find: Option<Find>,
+    pub distinct: Option<String>,
+    /// The columns that tell the members of the set apart.
+    #[serde(default)]
+    pub children: Vec<String>,
+    /// Of a link (effectivity): the hubs whose keys can have one of the others at a time.
+    #[serde(default)]
+    pub driving: Vec<String>,
+    /// From when the link holds: this column gets the load date.
+    pub start: Option<String>,
+    /// Until when: this column gets 9999-12-31, and the host adds what ends it.
+    pub end: Option<String>,
     pub when: Option<When>,
 }
 

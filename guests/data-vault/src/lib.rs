@@ -102,7 +102,7 @@ impl Transform for DataVault {
       "type": "array",
       "items": {
         "type": "object",
-        "required": ["table", "of", "hashdiff", "columns"],
+        "required": ["table", "of"],
         "additionalProperties": false,
         "properties": {
           "table": { "type": "string" },
@@ -112,6 +112,13 @@ impl Transform for DataVault {
           "columns": { "type": "object", "minProperties": 1 },
           "hashdiff_of": { "type": ["string", "array"], "items": { "type": "string" } },
           "hashdiff_is_key": { "type": "boolean", "default": false },
+          "each": { "$ref": "#/$defs/pointer" },
+          "distinct": { "$ref": "#/$defs/pointer" },
+          "find": { "$ref": "#/$defs/find" },
+          "children": { "type": "array", "items": { "type": "string" } },
+          "driving": { "type": "array", "items": { "type": "string" } },
+          "start": { "type": "string" },
+          "end": { "type": "string" },
           "when": { "$ref": "#/$defs/condition" }
         }
       }

@@ -29,6 +29,8 @@ pub struct Entity {
     pub hashed: Vec<usize>,
     /// Whether they were given as a list.
     pub list: bool,
+    /// Whether a start and an end stand behind the keys.
+    pub period: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Link {
     pub key_column: String,
     pub entity: Entity,
     pub hubs: Vec<usize>,
+    /// The columns of their keys.
+    pub hub_columns: Vec<String>,
     pub value: usize,
 }
 
@@ -53,7 +57,20 @@ pub struct Link {
 pub struct Satellite {
     pub entity: Entity,
     pub parent: Parent,
-    pub hashdiff_is_key: bool,
+    pub state: State,
+}
+
+/// What a satellite's state is.
+#[derive(Debug)]
+pub enum State {
+    /// A row, by its hashdiff.
+    Row,
+    /// The present row only: the parent's key stands for the hashdiff.
+    Present,
+    /// The set of rows of one record, told apart by these cells; all have one hashdiff.
+    Set(Vec<usize>),
+    /// That a link holds: of these hubs' keys (their places in the link), from the load date on.
+    Pair(Vec<usize>),
 }
 
 /// What a satellite describes.
@@ -67,6 +84,8 @@ pub enum Parent {
 struct Around<'c> {
     keys: Vec<&'c str>,
     hashdiff: Option<&'c str>,
+    /// From when, until when.
+    period: Option<[&'c str; 2]>,
 }
 
 impl Vault {
@@ -107,7 +126,7 @@ impl Vault {
             None => None,
         };
         let value = places.value(&hub.name).map_err(|what| format!("{at}/name: {what}"))?;
-        let around = Around { keys: vec![&hub.key], hashdiff: None };
+        let around = Around { keys: vec![&hub.key], hashdiff: None, period: None };
         let entity = self.entity(hub.table, hub.columns, hub.when, array, around, places, plan, at)?;
         places.leave();
         if hub.business_key.as_slice().is_empty() {
@@ -151,12 +170,19 @@ impl Vault {
         let name = link.name.unwrap_or_else(|| link.table.replace('.', "-"));
         let value = places.value(&name).map_err(|what| format!("{at}/name: {what}"))?;
         let keys = std::iter::once(&link.key).chain(&columns).map(String::as_str).collect();
-        let around = Around { keys, hashdiff: None };
+        let around = Around { keys, hashdiff: None, period: None };
         let entity = self.entity(link.table, link.columns, link.when, array, around, places, plan, at)?;
         places.leave();
         let dependent = Names::List(link.dependent);
         let hashed = named(&entity.cells, &dependent, &format!("{at}/dependent"))?;
-        Ok(Link { name, key_column: link.key, entity: Entity { hashed, ..entity }, hubs, value })
+        Ok(Link {
+            name,
+            key_column: link.key,
+            entity: Entity { hashed, ..entity },
+            hubs,
+            hub_columns: columns,
+            value,
+        })
     }
 
     fn satellite(
@@ -183,12 +209,33 @@ impl Vault {
             }
             (None, None) => return Err(format!("{at}/of: there is no hub and no link `{}`", satellite.of)),
         };
-        places.reenter(array);
+        if !satellite.driving.is_empty() || satellite.start.is_some() || satellite.end.is_some() {
+            return self.effectivity(satellite, parent, array, places, plan, at);
+        }
+        let set = match &satellite.each {
+            Some(each) => {
+                if array.is_some() {
+                    return Err(format!("{at}/each: what it describes is of items already"));
+                }
+                let (find, distinct) = (satellite.find.clone(), satellite.distinct.clone());
+                let each = Each { each: each.clone(), entries: false, find, distinct };
+                Some(places.enter(&each).map_err(|what| format!("{at}/{what}"))?)
+            }
+            None if !satellite.children.is_empty() => {
+                return Err(format!("{at}/children: belong to an `each`: a set is of an array's items"));
+            }
+            None => {
+                places.reenter(array);
+                array
+            }
+        };
+        let Some(hashdiff) = &satellite.hashdiff else {
+            return Err(format!("{at}/hashdiff: name its column"));
+        };
         let keys = satellite.key.as_ref().or(key).map(String::as_str).into_iter().collect();
-        let around = Around { keys, hashdiff: Some(&satellite.hashdiff) };
+        let around = Around { keys, hashdiff: Some(hashdiff), period: None };
         let columns = satellite.columns;
-        let entity =
-            self.entity(satellite.table, columns, satellite.when, array, around, places, plan, at)?;
+        let entity = self.entity(satellite.table, columns, satellite.when, set, around, places, plan, at)?;
         places.leave();
         let (mut hashed, list) = match &satellite.hashdiff_of {
             Some(names) => (named(&entity.cells, names, &format!("{at}/hashdiff_of"))?, names.is_list()),
@@ -204,8 +251,71 @@ impl Vault {
         if hashed.is_empty() && !satellite.hashdiff_is_key {
             return Err(format!("{at}: a hashdiff of no column"));
         }
+        let state = match (satellite.each, satellite.hashdiff_is_key) {
+            (Some(_), true) => return Err(format!("{at}/hashdiff_is_key: a set has a hashdiff")),
+            (Some(_), false) => {
+                let children =
+                    named(&entity.cells, &Names::List(satellite.children), &format!("{at}/children"))?;
+                if children.is_empty() {
+                    return Err(format!("{at}/children: name what tells the members of the set apart"));
+                }
+                State::Set(children)
+            }
+            (None, true) => State::Present,
+            (None, false) => State::Row,
+        };
         let entity = Entity { hashed, list, ..entity };
-        Ok(Satellite { entity, parent, hashdiff_is_key: satellite.hashdiff_is_key })
+        Ok(Satellite { entity, parent, state })
+    }
+
+    /// A satellite that says from when to when a link holds.
+    fn effectivity(
+        &self,
+        satellite: config::Satellite,
+        parent: Parent,
+        array: Option<usize>,
+        places: &mut Places,
+        plan: &mut Plan,
+        at: &str,
+    ) -> Result<Satellite, String> {
+        let link = match parent {
+            Parent::Link(place) => self.links.get(place),
+            Parent::Hub(_) => None,
+        };
+        let link = link.ok_or_else(|| format!("{at}/driving: only a link holds from a start to an end"))?;
+        let (Some(start), Some(end)) = (&satellite.start, &satellite.end) else {
+            return Err(format!("{at}: `driving` needs `start` and `end`, the names of columns"));
+        };
+        for name in &satellite.driving {
+            let drives = |hub: &usize| self.hubs.get(*hub).is_some_and(|hub| hub.name == *name);
+            if !link.hubs.iter().any(drives) {
+                return Err(format!("{at}/driving: the link joins no hub `{name}`"));
+            }
+        }
+        if satellite.driving.is_empty() || satellite.driving.len() == link.hubs.len() {
+            return Err(format!("{at}/driving: name some of the link's hubs, and not all"));
+        }
+        let other = [
+            ("each", satellite.each.is_some() || satellite.find.is_some() || satellite.distinct.is_some()),
+            ("children", !satellite.children.is_empty()),
+            ("hashdiff", satellite.hashdiff.is_some() || satellite.hashdiff_is_key),
+            ("hashdiff_of", satellite.hashdiff_of.is_some()),
+        ];
+        if let Some((option, _)) = other.iter().find(|(_, given)| *given) {
+            return Err(format!("{at}/{option}: a link that holds for a time has none"));
+        }
+        places.reenter(array);
+        let mut keys = vec![satellite.key.as_deref().unwrap_or(&link.key_column)];
+        keys.extend(link.hub_columns.iter().map(String::as_str));
+        let kind = self.load_date.column().kind;
+        if !matches!(kind, Kind::Timestamp | Kind::Date) {
+            return Err(format!("{at}: the load date must be a timestamp or a date"));
+        }
+        let around = Around { keys, hashdiff: None, period: Some([start, end]) };
+        let (table, columns) = (satellite.table, satellite.columns);
+        let entity = self.entity(table, columns, satellite.when, array, around, places, plan, at)?;
+        places.leave();
+        Ok(Satellite { entity, parent, state: State::Pair(link.hubs.clone()) })
     }
 
     /// Reads the columns and declares the table: keys, hashdiff, own columns, load date, source.
@@ -228,7 +338,10 @@ impl Vault {
             cells.push(CellRule::compile(name, column, places, &at)?);
         }
         let digest = |name: &str| Column::named(name, self.recipe.kind(), false);
+        let period = around.period.is_some();
         let mut declared: Vec<Column> = around.keys.into_iter().chain(around.hashdiff).map(digest).collect();
+        let kind = self.load_date.column().kind;
+        declared.extend(around.period.into_iter().flatten().map(|name| Column::named(name, kind, false)));
         declared.extend(cells.iter().map(CellRule::column));
         declared.extend([self.load_date.column(), self.record_source.column()]);
         for (n, column) in declared.iter().enumerate() {
@@ -238,7 +351,7 @@ impl Vault {
         }
         let table = plan.define_table(table, declared);
         plan.keep_recipe(table, self.recipe.id());
-        Ok(Entity { table, array, when, cells, hashed: Vec::new(), list: true })
+        Ok(Entity { table, array, when, cells, hashed: Vec::new(), list: true, period })
     }
 }
 

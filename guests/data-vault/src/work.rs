@@ -3,10 +3,10 @@
 
 use crate::recipe::{Digest, Preimage, Recipe, Use};
 use crate::text::text;
-use crate::vault::{Entity, Parent, Vault};
+use crate::vault::{Entity, Parent, State, Vault};
 use gristmill_rules::{Facts, Made, Value, put};
 use gristmill_sdk::hashing::{Digests, Values, digest_many};
-use gristmill_sdk::{Faults, Out, RowWriter};
+use gristmill_sdk::{Date, Faults, Out, RowWriter, Timestamp};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -70,10 +70,19 @@ pub fn load<'r>(
         let mut rows = Rows::new(&vault.recipe, &satellite.entity, &stamps);
         let hashdiffs = nth(&keys.hashdiffs, place);
         for (row, (cells, hashdiff)) in nth(&satellites, place).iter().zip(hashdiffs).enumerate() {
-            let parent = at(parents, row);
-            let hashdiff = if satellite.hashdiff_is_key { parent } else { hashdiff.as_ref() };
-            if let (Some(cells), Some(parent), Some(hashdiff)) = (cells, parent, hashdiff) {
-                rows.write(out, &[parent, hashdiff], cells);
+            let (Some(cells), Some(parent)) = (cells, at(parents, row)) else { continue };
+            let beside: Option<Vec<&Digest>> = match &satellite.state {
+                State::Row | State::Set(_) => hashdiff.as_ref().map(|hashdiff| vec![hashdiff]),
+                State::Present => Some(vec![parent]),
+                State::Pair(hubs) => hubs.iter().map(|hub| at(nth(&keys.hubs, *hub), row)).collect(),
+            };
+            let Some(beside) = beside else { continue };
+            let all: Vec<&Digest> = std::iter::once(parent).chain(beside).collect();
+            if matches!(satellite.state, State::Set(_)) {
+                // The members of a set share parent and hashdiff.
+                rows.write_each(out, &all, cells);
+            } else {
+                rows.write(out, &all, cells);
             }
         }
     }
@@ -108,9 +117,10 @@ fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[
         .satellites
         .iter()
         .zip(satellites)
-        .map(|(satellite, drafts)| match satellite.hashdiff_is_key {
-            true => drafts.iter().map(|_| Slot::Known(None)).collect(),
-            false => work.all(&satellite.entity, drafts, Use::Hashdiff),
+        .map(|(satellite, drafts)| match &satellite.state {
+            State::Present | State::Pair(_) => drafts.iter().map(|_| Slot::Known(None)).collect(),
+            State::Row => work.all(&satellite.entity, drafts, Use::Hashdiff),
+            State::Set(children) => work.set(&satellite.entity, drafts, children),
         })
         .collect();
     // Of business keys where the recipe says so: those go along in the same call.
@@ -180,6 +190,7 @@ fn hashed_texts<'v>(
 }
 
 /// What a digest comes from.
+#[derive(Clone, Copy)]
 enum Slot {
     /// The value with this number.
     Waits(usize),
@@ -230,6 +241,22 @@ impl<'w> Waiting<'w> {
         drafts.iter().map(slot).collect()
     }
 
+    /// One hashdiff for all rows: of the texts of all members, in the order of what tells them apart, so that the order of the
+    /// array makes no difference.
+    fn set(&mut self, entity: &Entity, drafts: &Drafts<'_>, children: &[usize]) -> Vec<Slot> {
+        let of = |cells: &[usize], row: &Cells<'_>| -> Vec<Option<String>> {
+            let cells = cells.iter().map(|cell| row.get(*cell).and_then(Option::as_ref));
+            cells.map(|cell| Some(text(cell?, self.recipe.zoned())?.into_owned())).collect()
+        };
+        let mut members: Vec<[Vec<Option<String>>; 2]> =
+            drafts.iter().flatten().map(|row| [of(children, row), of(&entity.hashed, row)]).collect();
+        members.sort();
+        let texts: Vec<Option<Cow<'_, str>>> =
+            members.into_iter().flat_map(|[_, texts]| texts).map(|text| text.map(Cow::Owned)).collect();
+        let slot = self.push(self.recipe.preimage(&texts, Use::Hashdiff, true));
+        drafts.iter().map(|row| if row.is_some() { slot } else { Slot::Known(None) }).collect()
+    }
+
     fn digest(&self) -> Digests {
         digest_many(self.recipe.algorithm(), &self.values)
     }
@@ -260,6 +287,15 @@ fn tell(made: &mut Made, value: usize, recipe: &Recipe, keys: &[Option<Digest>])
     }
 }
 
+/// The end that is not known, of the kind of a load date: 9999-12-31.
+fn for_ever(load_date: &Value<'_>) -> Value<'static> {
+    const DAYS: i32 = 2_932_896;
+    match load_date {
+        Value::Date(_) => Value::Date(Date(DAYS)),
+        _ => Value::Timestamp(Timestamp(i64::from(DAYS) * 86_400_000_000)),
+    }
+}
+
 /// The rows of one entity, each once: the items of a record often share a key.
 struct Rows<'w> {
     recipe: &'w Recipe,
@@ -281,9 +317,21 @@ impl<'w> Rows<'w> {
                 return;
             }
         }
+        self.write_each(out, keys, cells);
+    }
+
+    /// Writes a row whether or not one like it was written.
+    fn write_each(&self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
         let Some(mut row) = out.begin_row(self.entity.table) else { return };
         for key in keys {
             self.digest(&mut row, key);
+        }
+        if self.entity.period {
+            let [load_date, _] = self.stamps;
+            for value in [load_date, &for_ever(load_date)] {
+                let Some(place) = row.place() else { return };
+                put(place, value);
+            }
         }
         for cell in cells.iter().map(Option::as_ref).chain(self.stamps.iter().map(Some)) {
             let Some(place) = row.place() else { return };

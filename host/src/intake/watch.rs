@@ -120,16 +120,16 @@ impl Watcher {
                 Err(error) => Err(error),
             },
         };
-        let (below, report) = match &outcome {
-            Ok(records) => ("done", json!({ "topic": self.watch.topic, "records": records })),
+        let (below, records, error) = match &outcome {
+            Ok(records) => ("done", *records, None),
             Err(error) => {
-                let reason = format!("{error:#}").replace(&format!("{}: ", path.display()), "");
-                ("failed", json!({ "topic": self.watch.topic, "records": 0, "error": reason }))
+                ("failed", 0, Some(format!("{error:#}").replace(&format!("{}: ", path.display()), "")))
             }
         };
-        let mut report = report;
-        report["file"] = json!(name.to_string_lossy());
-        report["seconds"] = json!((start.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0);
+        let report = json!({
+            "file": name.to_string_lossy(), "topic": self.watch.topic, "records": records, "error": error,
+            "seconds": (start.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
+        });
         let target = free(&self.folder.join(below), name);
         std::fs::write(with_ending(&target, ".report.json"), format!("{report:#}\n"))
             .context("the report cannot be written")?;

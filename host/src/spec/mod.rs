@@ -15,7 +15,7 @@ mod view;
 pub(crate) use error::suggestion;
 pub use error::{Error, Issue};
 pub use raw::{Limits, Retry, Source, Start, Swap};
-pub use table::{Column, ColumnType, Counted, Mode, Table};
+pub use table::{Column, ColumnType, Counted, Effective, Mode, Table};
 pub use view::{Piece, View};
 
 use crate::generate::Scenario;

@@ -195,6 +195,13 @@ pub(super) struct RawTable {
     pub hashdiff: Option<String>,
     /// `satellite`: the load date.
     pub load: Option<String>,
+    /// `satellite`: what tells the rows of one state apart, if it is a set of rows.
+    #[serde(default)]
+    pub children: Vec<String>,
+    /// `satellite`: from when a state holds, with `end`.
+    pub start: Option<String>,
+    /// `satellite`: until when.
+    pub end: Option<String>,
     /// `once`: the columns that make the content; all but the key if absent.
     pub content: Option<Vec<String>>,
 }

@@ -89,6 +89,11 @@ pub enum Mode {
         hashdiff: usize,
         /// The place of the load date.
         load: usize,
+        /// The places of what tells the members of a state apart, if a state is a set of rows (multi-active): they are part of
+        /// the primary key, and all members carry the set's hashdiff.
+        children: Vec<usize>,
+        /// If a state lasts from a start to an end (effectivity): the key is what drives, and the hashdiff says with whom.
+        effective: Option<Effective>,
     },
     /// First-wins that decides about its record: a key that is there already with the same content makes the
     /// record a duplicate, with other content a dead letter.
@@ -96,6 +101,21 @@ pub enum Mode {
         /// The places of the columns that make the content, the key's aside.
         content: Vec<usize>,
     },
+}
+
+/// How long a state lasts. A row's end is for ever, [`Effective::FOR_EVER`]; when the next state begins, the host adds the same
+/// row with the end, under the next state's load date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// The place of the start.
+    pub start: usize,
+    /// The place of the end.
+    pub end: usize,
+}
+
+impl Effective {
+    /// The day that stands for an end that is not known.
+    pub const FOR_EVER: &'static str = "9999-12-31";
 }
 
 /// What the rows of a `sum` table tell besides its columns, so that each event counts once for each key: however often it
@@ -170,11 +190,13 @@ impl Table {
     }
 
     /// The places of the columns that must be unique together in the database: the key, and for a satellite the
-    /// load date too. Empty for `append`.
+    /// load date too, what tells the members of a set apart, and of two states that touch which it is. Empty for `append`.
     pub fn unique(&self) -> Vec<usize> {
         let mut unique = self.key.clone();
-        if let Mode::Satellite { load, .. } = self.mode {
-            unique.push(load);
+        if let Mode::Satellite { load, hashdiff, children, effective } = &self.mode {
+            unique.push(*load);
+            unique.extend(children);
+            unique.extend(effective.map(|_| *hashdiff));
         }
         unique
     }

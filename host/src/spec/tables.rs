@@ -3,7 +3,7 @@
 use super::error::suggestion;
 use super::raw::{RawColumn, RawTable, RawView};
 use super::validate::Check;
-use super::{Column, ColumnType, Counted, Mode, Piece, Table, View};
+use super::{Column, ColumnType, Counted, Effective, Mode, Piece, Table, View};
 
 const MODES: [&str; 7] = ["append", "first-wins", "last-wins", "newest-wins", "sum", "satellite", "once"];
 
@@ -154,6 +154,9 @@ impl Check {
             ("counted_by", !raw.counted_by.is_empty(), "sum"),
             ("hashdiff", raw.hashdiff.is_some(), "satellite"),
             ("load", raw.load.is_some(), "satellite"),
+            ("children", !raw.children.is_empty(), "satellite"),
+            ("start", raw.start.is_some(), "satellite"),
+            ("end", raw.end.is_some(), "satellite"),
             ("content", raw.content.is_some(), "once"),
         ];
         for (option, given, mode) in options {
@@ -174,11 +177,24 @@ impl Check {
             "last-wins" => Mode::LastWins,
             "newest-wins" => Mode::NewestWins { by: named(self, "newest_by", &raw.newest_by) },
             "satellite" => {
+                let children = self.places(&format!("{key}.children"), &raw.children, columns);
+                for column in children.iter().filter_map(|place| columns.get(*place)) {
+                    if column.nullable || !column.ty.can_be_key() {
+                        let message = format!(
+                            "`{}` is part of the primary key: not nullable, no double or json",
+                            column.name
+                        );
+                        self.issue(&format!("{key}.children"), message);
+                    }
+                }
                 let mode = Mode::Satellite {
                     hashdiff: named(self, "hashdiff", &raw.hashdiff),
                     load: named(self, "load", &raw.load),
+                    children,
+                    effective: self.effective(key, raw, columns),
                 };
-                if let Mode::Satellite { load, .. } = mode {
+                if let Mode::Satellite { load, .. } = &mode {
+                    let load = *load;
                     use ColumnType::{Bigint, Date, Integer, Timestamp, Timestamptz};
                     let ordered = |ty| matches!(ty, Timestamptz | Timestamp | Date | Bigint | Integer);
                     if columns.get(load).is_some_and(|column| !ordered(column.ty) || column.nullable) {
@@ -218,6 +234,37 @@ impl Check {
                 Mode::Append
             }
         }
+    }
+
+    fn effective(&mut self, key: &str, raw: &RawTable, columns: &[Column]) -> Option<Effective> {
+        let (start, end) = match (&raw.start, &raw.end) {
+            (None, None) => return None,
+            (Some(start), Some(end)) => (start, end),
+            _ => {
+                self.issue(key, "`start` and `end` go together");
+                return None;
+            }
+        };
+        if !raw.children.is_empty() {
+            self.issue(&format!("{key}.children"), "a state with a start and an end is one row");
+        }
+        let place = |check: &mut Self, option: &str, name: &str| {
+            let at = format!("{key}.{option}");
+            let place = check.place(&at, name, columns)?;
+            use ColumnType::{Date, Timestamp, Timestamptz};
+            let fits =
+                |column: &Column| matches!(column.ty, Date | Timestamp | Timestamptz) && !column.nullable;
+            if !columns.get(place).is_some_and(fits) {
+                check.issue(&at, "must be a date or a timestamp, not nullable");
+            }
+            Some(place)
+        };
+        let effective = Effective { start: place(self, "start", start)?, end: place(self, "end", end)? };
+        let ty = |place: usize| columns.get(place).map(|column| column.ty);
+        if ty(effective.start) != ty(effective.end) {
+            self.issue(&format!("{key}.end"), "must be of the type of `start`");
+        }
+        Some(effective)
     }
 
     fn counted(

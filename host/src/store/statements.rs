@@ -1,7 +1,7 @@
 //! The SQL of rows, for both databases: what stands behind `WITH v AS (…)` (see [`super::sql::Sql::with_rows`]).
 
 use super::sql::Dialect;
-use crate::spec::{ColumnType, Mode, Table};
+use crate::spec::{ColumnType, Effective, Mode, Table};
 
 /// A name as SQL takes it literally.
 pub fn quoted(name: &str) -> String {
@@ -125,35 +125,114 @@ pub fn same_content(table: &Table, content: &[usize]) -> String {
     format!("SELECT v.i, ({same}) FROM v JOIN {name} AS t ON {on}")
 }
 
-/// The row of a satellite that stands before each row of `v`, or at its very load date: number, load date, hashdiff.
-pub fn row_before(dialect: Dialect, table: &Table, load: usize, hashdiff: usize) -> String {
-    let (name, on) = (table_name(dialect, table), matches("t", table, &table.key));
-    let before = matches("p", table, &table.key);
-    let load_name = column_name(table, load);
-    format!(
-        "SELECT v.i, {}, {} FROM v JOIN {name} AS t ON {on} AND t.{load_name} = \
-         (SELECT max(p.{load_name}) FROM {name} AS p WHERE {before} AND p.{load_name} <= v.c{load})",
-        shown(dialect, table, load),
-        shown(dialect, table, hashdiff)
-    )
+/// What is said of a satellite's states.
+#[derive(Clone, Copy)]
+pub struct States<'t> {
+    /// In which database.
+    pub dialect: Dialect,
+    /// The satellite.
+    pub table: &'t Table,
+    /// The place of the load date.
+    pub load: usize,
+    /// The place of the hashdiff.
+    pub hashdiff: usize,
+    /// Where states have a start and an end.
+    pub effective: Option<Effective>,
 }
 
-/// Deletes the rows of a satellite that are no changes any more because of `v`, which is in the table: those right behind a
-/// row of `v` with the same hashdiff.
-pub fn no_changes(dialect: Dialect, table: &Table, load: usize, hashdiff: usize) -> String {
-    let (name, on) = (table_name(dialect, table), matches("t", table, &table.key));
-    let between = matches("p", table, &table.key);
-    let (load_name, hashdiff_name) = (column_name(table, load), column_name(table, hashdiff));
-    let condition = format!(
-        "{on} AND t.{hashdiff_name} = v.c{hashdiff} AND t.{load_name} > v.c{load} AND NOT EXISTS (SELECT 1 FROM {name} AS p \
-         WHERE {between} AND p.{load_name} > v.c{load} AND p.{load_name} < t.{load_name})"
-    );
-    match dialect {
-        Dialect::Postgres => format!("DELETE FROM {name} AS t USING v WHERE {condition}"),
-        Dialect::Sqlite => {
-            format!(
-                "DELETE FROM {name} WHERE rowid IN (SELECT t.rowid FROM v JOIN {name} AS t ON {condition})"
-            )
+impl States<'_> {
+    /// Whether a row begins a state, and is not the end of one: a condition that goes on with AND.
+    fn begins(&self, alias: &str) -> String {
+        self.effective.map_or_else(String::new, |effective| {
+            format!(" AND {alias}.{} = {}", column_name(self.table, effective.end), self.for_ever(effective))
+        })
+    }
+
+    /// The end that is not known, as it stands in the column.
+    fn for_ever(&self, effective: Effective) -> String {
+        let ty = self.table.columns.get(effective.end).map(|column| column.ty);
+        let day = Effective::FOR_EVER;
+        match (self.dialect, ty) {
+            (Dialect::Postgres, Some(ColumnType::Timestamptz)) => format!("TIMESTAMPTZ '{day} 00:00:00+00'"),
+            (Dialect::Postgres, Some(ColumnType::Timestamp)) => format!("TIMESTAMP '{day} 00:00:00'"),
+            (Dialect::Postgres, _) => format!("DATE '{day}'"),
+            (Dialect::Sqlite, Some(ColumnType::Timestamptz)) => format!("'{day}T00:00:00.000000Z'"),
+            (Dialect::Sqlite, Some(ColumnType::Timestamp)) => format!("'{day}T00:00:00.000000'"),
+            (Dialect::Sqlite, _) => format!("'{day}'"),
+        }
+    }
+
+    /// The row that stands before each row of `v`, or at its very load date: number, load date, hashdiff.
+    pub fn row_before(&self) -> String {
+        let Self { dialect, table, load, hashdiff, .. } = *self;
+        let (name, on) = (table_name(dialect, table), matches("t", table, &table.key));
+        let before = matches("p", table, &table.key);
+        let load_name = column_name(table, load);
+        let (begins, also) = (self.begins("t"), self.begins("p"));
+        format!(
+            "SELECT v.i, {}, {} FROM v JOIN {name} AS t ON {on}{begins} AND t.{load_name} = \
+             (SELECT max(p.{load_name}) FROM {name} AS p WHERE {before}{also} AND p.{load_name} <= v.c{load})",
+            shown(dialect, table, load),
+            shown(dialect, table, hashdiff)
+        )
+    }
+
+    /// Deletes the rows that are no changes any more because of `v`, which is in the table: those right behind a row of `v`
+    /// with the same hashdiff.
+    pub fn no_changes(&self) -> String {
+        let Self { table, load, hashdiff, .. } = *self;
+        let (name, between) = (table_name(self.dialect, table), matches("p", table, &table.key));
+        let (load_name, hashdiff_name) = (column_name(table, load), column_name(table, hashdiff));
+        let (begins, also) = (self.begins("t"), self.begins("p"));
+        self.delete(&format!(
+            "{begins} AND t.{hashdiff_name} = v.c{hashdiff} AND t.{load_name} > v.c{load} AND NOT EXISTS (SELECT 1 FROM \
+             {name} AS p WHERE {between}{also} AND p.{load_name} > v.c{load} AND p.{load_name} < t.{load_name})"
+        ))
+    }
+
+    /// Deletes the ends of states of the keys of `v`.
+    pub fn forget_ends(&self, effective: Effective) -> String {
+        let end = column_name(self.table, effective.end);
+        self.delete(&format!(" AND t.{end} <> {}", self.for_ever(effective)))
+    }
+
+    /// Adds the ends of the states of the keys of `v`: each is the row that began the state, under the load date of the next
+    /// one, with that one's start for its end.
+    pub fn ends(&self, effective: Effective) -> String {
+        let Self { dialect, table, load, .. } = *self;
+        let name = table_name(dialect, table);
+        let keys = list(table.key.iter().copied(), ", ", |place| format!("v.c{place}"));
+        let on = list(table.key.iter().copied(), " AND ", |place| {
+            format!("t.{} = k.c{place}", column_name(table, place))
+        });
+        let of = list(table.key.iter().copied(), ", ", |place| format!("t.{}", column_name(table, place)));
+        let columns = 0..table.columns.len();
+        let names = list(columns.clone(), ", ", |place| column_name(table, place));
+        let values = list(columns, ", ", |place| match place {
+            place if place == effective.end => "o.next_start".to_owned(),
+            place if place == load => "o.next_load".to_owned(),
+            place => format!("o.{}", column_name(table, place)),
+        });
+        let (start, load, begins) =
+            (column_name(table, effective.start), column_name(table, load), self.begins("t"));
+        format!(
+            ", k AS (SELECT DISTINCT {keys} FROM v), o AS (SELECT t.*, lead(t.{start}) OVER w AS next_start, \
+             lead(t.{load}) OVER w AS next_load FROM {name} AS t JOIN k ON {on} WHERE true{begins} \
+             WINDOW w AS (PARTITION BY {of} ORDER BY t.{load})) \
+             INSERT INTO {name} ({names}) SELECT {values} FROM o WHERE o.next_load IS NOT NULL ON CONFLICT DO NOTHING"
+        )
+    }
+
+    /// Deletes rows `t` that have a key of `v`, on a further condition.
+    fn delete(&self, condition: &str) -> String {
+        let (name, on) = (table_name(self.dialect, self.table), matches("t", self.table, &self.table.key));
+        match self.dialect {
+            Dialect::Postgres => format!("DELETE FROM {name} AS t USING v WHERE {on}{condition}"),
+            Dialect::Sqlite => {
+                format!(
+                    "DELETE FROM {name} WHERE rowid IN (SELECT t.rowid FROM v JOIN {name} AS t ON {on}{condition})"
+                )
+            }
         }
     }
 }

@@ -212,6 +212,30 @@ fn any_order_and_kills_end_the_same_on_the_embedded_set() {
     any_order_ends_the_same(Set::Embedded, 5);
 }
 
+/// Other messages in other orders, any number of times.
+#[test]
+fn any_order_and_number_gives_the_same_tables() {
+    for seed in 200..204 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let site = site(Set::Embedded, "orders");
+        let (stock, changes) = (made_up(&site, "shop-sync", 100, seed), changes(&mut random, 150));
+        let mut host = site.host(None);
+        for _ in 0..random.u32(1..=3) {
+            let (mut now, mut of_catalogue) = (stock.clone(), changes.clone());
+            random.shuffle(&mut now);
+            random.shuffle(&mut of_catalogue);
+            feed(&site, STOCK, &now);
+            for (front, (_, topic)) in FRONTS.iter().enumerate() {
+                let of = of_catalogue.iter().filter(|(of, _)| *of == front);
+                feed(&site, topic, &of.map(|(_, message)| message.clone()).collect::<Vec<_>>());
+            }
+        }
+        site.wait_until_done(&mut [&mut host]);
+        check(&site, &stock, &changes);
+        assert_eq!(host.terminate(), Some(0), "seed {seed}: {}", host.log());
+    }
+}
+
 /// The original's three consumers: one is killed, one is added.
 #[test]
 fn three_hosts_share_the_shops() {

@@ -188,6 +188,12 @@ fn the_example(set: Set) {
     for place in ["/transaction_id: ", "/date: ", "/item_number: ", "/value: "] {
         assert!(letters[1].1.contains(place), "{letters:#?}");
     }
+    // Each is copied to the topic once, for consumers that read what is committed.
+    let (runtime, store, log) = site.open();
+    let copies = runtime.block_on(log.read_topic(&format!("{}.errors", site.name), 100)).unwrap();
+    assert_eq!(copies.len(), letters.len());
+    drop((store, log));
+    runtime.shutdown_background();
     assert_eq!(letters[3].1, "given up after 40 attempts: 5-99 does not exist!");
     assert_eq!(letters[4].1, "given up after 40 attempts: 5-12 stock amount would be less than 0: -1!");
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
@@ -253,6 +259,23 @@ fn undisturbed(
     site.wait_until_done(&mut [&mut host]);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
     (site, all, never)
+}
+
+/// Whatever the order: other transactions, other interleavings, each file twice.
+#[test]
+fn any_interleaving_gives_the_same_stock() {
+    for seed in 100..105 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let site = site(Set::Embedded, "any", batches_of(random.u32(1..60)));
+        let (all, never) = transactions(&mut random, 400);
+        let name = file(&site, "csv", [HEADER.to_owned()].into_iter().chain(all.iter().map(Moved::row)));
+        ingest(&site, &name);
+        let mut host = site.host(None);
+        ingest(&site, &name);
+        site.wait_until_done(&mut [&mut host]);
+        check(&site, &all, &never);
+        assert_eq!(host.terminate(), Some(0), "seed {seed}: {}", host.log());
+    }
 }
 
 /// A lookup waits for the batch before: few records of few items in each, so that what one batch has written the next one

@@ -25,6 +25,7 @@ fn feed(site: &Site, events: &[Value], keyed: bool) {
     let name = file(site, "ndjson", events.iter().map(Value::to_string));
     let mut arguments = vec!["ingest".to_owned(), site.topic(), name, "--partitions".into(), "4".into()];
     if keyed {
+        // Events of a cart have no sale: those have no key.
         arguments.extend(["--key".to_owned(), "/sale_id".to_owned()]);
     }
     site.must(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -202,6 +203,74 @@ fn any_order_and_thirty_kills_end_the_same() {
 #[test]
 fn any_order_and_kills_end_the_same_on_the_embedded_set() {
     any_order_ends_the_same(Set::Embedded, 1_200, 6);
+}
+
+/// All orders of all lengths: each checkout has sales of its own, and its events come in one of the 120 orders of five.
+#[test]
+fn any_permutation_of_a_checkout_ends_the_same() {
+    let site = site(Set::Embedded, "permutations", 50, 60);
+    let (mut events, mut permuted) = (Vec::new(), Vec::new());
+    for (n, order) in permutations(5).into_iter().enumerate() {
+        // Every third one fails, and has no success.
+        let (sale, failed) = (1_000 + i64::try_from(n).unwrap(), n % 3 == 0);
+        let event = |kind: &str, mut fields: Value| {
+            fields["type"] = json!(kind);
+            fields["id"] = json!(format!("{sale}-{kind}"));
+            fields["timestamp"] = json!("2026-11-21T09:00:00Z");
+            fields
+        };
+        let transaction = format!("t{sale}");
+        let status = if failed { "Failed" } else { "Paid" };
+        let mut checkout = vec![
+            event("CREATE_CART", json!({ "user_id": 1, "cart_id": sale })),
+            event(
+                "SALES",
+                json!({ "sale_id": sale, "cart_id": sale, "customer_id": 1, "total_amount": "12.50",
+                                   "order_status": "Pending" }),
+            ),
+            event(
+                "MAKE_PAYMENT",
+                json!({ "sale_id": sale, "payment_method": "E-Wallet", "payment_status": status,
+                                          "transaction_id": transaction }),
+            ),
+            event(
+                "ORDER_DETAILS",
+                json!({ "sale_id": sale, "product_id": 1, "quantity": 2, "total_price": "12.50" }),
+            ),
+        ];
+        checkout.push(if failed {
+            event("ADD_TO_CART", json!({ "cart_id": sale, "product_id": 1, "quantity": 2 }))
+        } else {
+            event("SUCCESS_SALE", json!({ "sale_id": sale, "cart_id": sale, "transaction_id": transaction }))
+        });
+        permuted.extend(order.iter().map(|place| checkout[*place].clone()));
+        events.extend(checkout);
+    }
+    feed(&site, &permuted, true);
+    let mut host = site.host(None);
+    site.wait_until_done(&mut [&mut host]);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+    check(&site, &events);
+    let sales = &tables(&site)["fact_sales"];
+    let canceled = sales.iter().filter(|sale| sale["order_status"] == "Canceled").count();
+    assert_eq!((sales.len(), canceled), (120, 40));
+}
+
+/// All orders of so many places.
+fn permutations(places: usize) -> Vec<Vec<usize>> {
+    match places {
+        0 => vec![Vec::new()],
+        _ => permutations(places - 1)
+            .into_iter()
+            .flat_map(|before| {
+                (0..places).map(move |at| {
+                    let mut order = before.clone();
+                    order.insert(at, places - 1);
+                    order
+                })
+            })
+            .collect(),
+    }
 }
 
 /// What the warehouse says was earned is what the shop has earned, to the cent.

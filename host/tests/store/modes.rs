@@ -16,6 +16,9 @@ super::on_both!(
     satellites_keep_changes,
     satellites_take_late_rows,
     satellites_are_the_same_in_any_order,
+    satellites_of_sets_keep_whole_sets,
+    satellites_with_a_period_close_what_they_leave,
+    satellites_with_a_period_are_the_same_in_any_order,
     once_decides,
     once_in_two_tables_leaves_nothing_of_a_loser,
     once_across_lanes,
@@ -212,6 +215,116 @@ async fn satellites_are_the_same_in_any_order(world: World) {
         assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B"]"#);
         let expected = json!(["1970-01-01T00:00:01.000001Z", "1970-01-01T00:00:04.000004Z"]).to_string();
         assert_eq!(lane.column("dv.s", "at").await, expected);
+    }
+}
+
+/// A set of telephones of one parent, each with the set's hashdiff.
+fn set(parent: u8, hashdiff: &str, at: i64, phones: &[&str]) -> Vec<[V; 4]> {
+    let member =
+        |phone: &&str| [V::Bytes(vec![parent]), hashdiff.into(), V::I(at * 1_000_000), (*phone).into()];
+    phones.iter().map(member).collect()
+}
+
+async fn satellites_of_sets_keep_whole_sets(world: World) {
+    let spec = spec(
+        "[[table]]\nname = \"dv.m\"\nmode = \"satellite\"\nkey = [\"parent\"]\nhashdiff = \"hd\"\nload = \"at\"\n\
+         children = [\"phone\"]\n\
+         columns = [{ name = \"parent\", type = \"bytes\" }, { name = \"hd\", type = \"text\" }, \
+         { name = \"at\", type = \"timestamptz\" }, { name = \"phone\", type = \"text\" }]",
+    );
+    let mut lane = world.lane(&spec).await;
+    // Each record says a whole set.
+    let say = |sets: &[Vec<[V; 4]>]| -> Vec<Vec<Vec<V>>> {
+        sets.iter().map(|set| set.iter().map(|row| row.to_vec()).collect()).collect()
+    };
+    let (one, two) = (set(1, "A", 1, &["x", "y"]), set(1, "B", 2, &["x", "z"]));
+    lane.write_records("dv.m", &say(&[one.clone(), set(1, "A", 1, &["q"]), two.clone()])).await;
+    let phones = |rows: Vec<serde_json::Value>| -> Vec<(String, String)> {
+        let text = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+        rows.iter().map(|row| (text(row, "hd"), text(row, "phone"))).collect()
+    };
+    let expect = |expected: &[(&str, &str)]| -> Vec<(String, String)> {
+        expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    };
+    // Of one load date the first set stays, whole; the next one comes whole, with the member that it shares.
+    assert_eq!(phones(lane.rows("dv.m").await), expect(&[("A", "x"), ("A", "y"), ("B", "x"), ("B", "z")]));
+    // The same set again is no change; a late one that begins the last state earlier moves all of its members.
+    lane.write_records("dv.m", &say(&[set(1, "B", 9, &["x", "z"]), set(2, "C", 5, &["p", "q"])])).await;
+    lane.write_records("dv.m", &say(&[set(2, "C", 4, &["p", "q"])])).await;
+    let rows = lane.rows("dv.m").await;
+    assert_eq!(rows.len(), 6);
+    let late: Vec<&str> =
+        rows.iter().filter(|row| row["hd"] == "C").map(|row| row["at"].as_str().unwrap()).collect();
+    assert_eq!(late, ["1970-01-01T00:00:04.000000Z"; 2]);
+}
+
+const FOR_EVER: i64 = 253_402_214_400_000_000;
+
+/// Who an order belongs to since when.
+fn pair(order: u8, user: &str, at: i64) -> [V; 5] {
+    let micros = at * 1_000_000;
+    [V::Bytes(vec![order]), user.into(), V::I(micros), V::I(FOR_EVER), V::I(micros)]
+}
+
+async fn periods(world: &World) -> Lane {
+    let spec = spec(
+        "[[table]]\nname = \"dv.e\"\nmode = \"satellite\"\nkey = [\"h_order\"]\nhashdiff = \"l_order_user\"\nload = \"at\"\n\
+         start = \"start_at\"\nend = \"end_at\"\n\
+         columns = [{ name = \"h_order\", type = \"bytes\" }, { name = \"l_order_user\", type = \"text\" }, \
+         { name = \"start_at\", type = \"timestamp\" }, { name = \"end_at\", type = \"timestamp\" }, \
+         { name = \"at\", type = \"timestamp\" }]",
+    );
+    world.lane(&spec).await
+}
+
+/// Pair, start, end and load date of each row, in seconds; `-` for ever.
+async fn told(lane: &Lane) -> Vec<String> {
+    let second = |row: &serde_json::Value, name: &str| {
+        let text = row[name].as_str().unwrap();
+        if text.starts_with("9999-12-31") {
+            "-".to_owned()
+        } else {
+            text[17..19].trim_start_matches('0').to_owned()
+        }
+    };
+    let line = |row: &serde_json::Value| {
+        let [start, end, at] = ["start_at", "end_at", "at"].map(|name| second(row, name));
+        format!("{} {start} {end} {at}", row["l_order_user"].as_str().unwrap())
+    };
+    let mut lines: Vec<String> = lane.rows("dv.e").await.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+async fn satellites_with_a_period_close_what_they_leave(world: World) {
+    let mut lane = periods(&world).await;
+    lane.write("dv.e", &[&pair(1, "A", 1), &pair(1, "A", 2), &pair(1, "B", 3)]).await;
+    assert_eq!(told(&lane).await, ["A 1 - 1", "A 1 3 3", "B 3 - 3"]);
+    // Back to the first one, and another order, which is its own.
+    lane.write("dv.e", &[&pair(1, "A", 7), &pair(2, "C", 4)]).await;
+    assert_eq!(told(&lane).await, ["A 1 - 1", "A 1 3 3", "A 7 - 7", "B 3 - 3", "B 3 7 7", "C 4 - 4"]);
+    // A late pair in between ends the one before it and is ended by the one behind it.
+    lane.write("dv.e", &[&pair(1, "D", 2)]).await;
+    let expected = ["A 1 - 1", "A 1 2 2", "A 7 - 7", "B 3 - 3", "B 3 7 7", "C 4 - 4", "D 2 - 2", "D 2 3 3"];
+    assert_eq!(told(&lane).await, expected);
+    // All of it once more changes nothing.
+    lane.write("dv.e", &[&pair(1, "A", 1), &pair(1, "D", 2), &pair(1, "B", 3), &pair(1, "A", 7)]).await;
+    assert_eq!(told(&lane).await, expected);
+}
+
+async fn satellites_with_a_period_are_the_same_in_any_order(world: World) {
+    let pairs = [pair(1, "A", 1), pair(1, "B", 2), pair(1, "B", 3), pair(1, "C", 4), pair(1, "D", 5)];
+    let mut random = fastrand::Rng::with_seed(2);
+    for _ in 0..8 {
+        let mut lane = periods(&world).await;
+        world.sql(if world.is_postgres() { "DELETE FROM dv.e" } else { "DELETE FROM \"dv.e\"" }).await;
+        let mut order: Vec<_> = pairs.iter().collect();
+        random.shuffle(&mut order);
+        for part in order.chunks(random.usize(1..4)) {
+            lane.write("dv.e", &part.iter().map(|pair| &pair[..]).collect::<Vec<_>>()).await;
+        }
+        let expected = ["A 1 - 1", "A 1 2 2", "B 2 - 2", "B 2 4 4", "C 4 - 4", "C 4 5 5", "D 5 - 5"];
+        assert_eq!(told(&lane).await, expected);
     }
 }
 

@@ -155,6 +155,16 @@ impl Lane {
         self.try_commit(work).await.unwrap()
     }
 
+    /// Writes rows of records that cause several each.
+    pub async fn write_records(&mut self, table: &str, records: &[Vec<Vec<V>>]) -> Committed {
+        let numbered = records.iter().enumerate();
+        let numbered: Vec<(u32, &[V])> =
+            numbered.flat_map(|(n, rows)| rows.iter().map(move |row| (n as u32, row.as_slice()))).collect();
+        let effects = Effects { rows: vec![piece(&self.spec, table, &numbered)], ..Effects::default() };
+        let work = self.work(records.len(), effects);
+        self.try_commit(work).await.unwrap()
+    }
+
     pub async fn rows(&self, table: &str) -> Vec<Json> {
         self.world.rows(&self.spec, table).await
     }
