@@ -1,6 +1,7 @@
 //! The command line: what a person types, and what scripts depend on. Exit code 0 done, 1 failed, 2 used wrongly.
 
 mod api;
+mod audit;
 mod check;
 mod dead_letter;
 mod demo;
@@ -62,7 +63,9 @@ enum Command {
     /// Looks after the tokens of the HTTP interface: makes, lists and revokes them in the store itself
     #[command(subcommand)]
     Token(token::Command),
-    /// Appends the lines of a file to a topic, one record each
+    /// Tells who did what: modules, swaps, pipelines, tokens, dead letters
+    Audit(audit::Arguments),
+    /// Appends the lines of a file, or the rows of a CSV, to a topic, one record each
     Ingest(ingest::Arguments),
     /// Tells which records made a row, in which batches, by which modules
     Explain(explain::Arguments),
@@ -126,6 +129,7 @@ async fn carry_out(arguments: Arguments) -> anyhow::Result<()> {
         Command::DeadLetter(command) => dead_letter::run(&settings, command).await,
         Command::Mail(command) => mail::run(&settings, command).await,
         Command::Token(command) => token::run(&settings, command).await,
+        Command::Audit(arguments) => audit::run(&settings, arguments).await,
         Command::Ingest(arguments) => ingest::run(&settings, arguments).await,
         Command::Explain(arguments) => explain::run(&settings, arguments).await,
         Command::Generate(arguments) => generate::run(&settings, arguments).await,

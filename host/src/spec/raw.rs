@@ -183,6 +183,9 @@ pub(super) struct RawTable {
     pub columns: Vec<RawColumn>,
     #[serde(default = "yes")]
     pub create: bool,
+    /// Rows that it has when it is made.
+    #[serde(default)]
+    pub initial: Vec<toml::Table>,
     /// `newest-wins`: the column that says how new a row is.
     pub newest_by: Option<String>,
     /// `sum`: the columns that add up.

@@ -15,6 +15,8 @@ pub struct Table {
     pub mode: Mode,
     /// Whether the host creates the table and adds what a later spec adds; else it only verifies it.
     pub create: bool,
+    /// Rows that the table has when the host has made it: a text for each column, as `GET` shows its values; none is NULL.
+    pub initial: Vec<Vec<Option<String>>>,
 }
 
 /// A column of a table.
@@ -145,6 +147,7 @@ impl Counted {
             columns: of_ledger,
             mode: Mode::FirstWins,
             create,
+            initial: Vec::new(),
         };
         Counted { by, ledger, places }
     }

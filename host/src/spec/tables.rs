@@ -63,7 +63,39 @@ impl Check {
             }
         }
         let mode = self.mode(&key, &raw, &columns, &places);
-        Table { name: raw.name, columns, key: places, mode, create: raw.create }
+        let initial = raw.initial.iter().enumerate();
+        let initial =
+            initial.map(|(row, given)| self.initial(&format!("{key}.initial[{row}]"), given, &columns));
+        let initial = initial.collect();
+        Table { name: raw.name, columns, key: places, mode, create: raw.create, initial }
+    }
+
+    /// A row that the table has from its beginning.
+    fn initial(&mut self, key: &str, given: &toml::Table, columns: &[Column]) -> Vec<Option<String>> {
+        for name in given.keys() {
+            self.place(&format!("{key}.{name}"), name, columns);
+        }
+        let text = |check: &mut Self, column: &Column| {
+            let value = given.get(&column.name);
+            if value.is_none() && !column.nullable {
+                check.issue(key, format!("gives no `{}`, which must not be NULL", column.name));
+            }
+            match value? {
+                toml::Value::String(text) => Some(text.clone()),
+                toml::Value::Integer(value) => Some(value.to_string()),
+                toml::Value::Float(value) => Some(value.to_string()),
+                toml::Value::Boolean(value) => Some(value.to_string()),
+                toml::Value::Datetime(value) => Some(value.to_string()),
+                toml::Value::Table(_) | toml::Value::Array(_) => {
+                    check.issue(
+                        &format!("{key}.{}", column.name),
+                        "a text, a number, a truth value or a date",
+                    );
+                    None
+                }
+            }
+        };
+        columns.iter().map(|column| text(self, column)).collect()
     }
 
     /// A view, and all that is wrong with it.
@@ -99,7 +131,14 @@ impl Check {
                 self.issue(&format!("{key}.sql"), format!("there is no table `{name}`{hint}"));
             }
         }
-        let shape = Table { name: raw.name, columns, key: places, mode: Mode::LastWins, create: false };
+        let shape = Table {
+            name: raw.name,
+            columns,
+            key: places,
+            mode: Mode::LastWins,
+            create: false,
+            initial: Vec::new(),
+        };
         View { about: raw.about, shape, sql }
     }
 

@@ -252,7 +252,7 @@ mod tests {
     fn table(ty: ColumnType, mode: Mode) -> Table {
         let column = |name: &str, ty| Column { name: name.into(), ty, nullable: false };
         let columns = vec![column("k", ColumnType::Text), column("v", ty)];
-        Table { name: "t".into(), columns, key: vec![0], mode, create: true }
+        Table { name: "t".into(), columns, key: vec![0], mode, create: true, initial: Vec::new() }
     }
 
     fn piece(keys: &[&str], values: Values) -> TableRows {

@@ -20,6 +20,7 @@ mod decimal;
 mod error;
 mod fault;
 mod fold;
+mod initial;
 mod lanes;
 mod letters;
 mod mails;

@@ -51,6 +51,7 @@ impl Builder {
                 key: Vec::new(),
                 mode: Mode::Append,
                 create: false,
+                initial: Vec::new(),
             },
             rows: TableRows { table: 0, records: Vec::new(), columns: columns.iter().map(empty).collect() },
         }

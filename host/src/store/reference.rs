@@ -19,6 +19,7 @@ fn table(dialect: Dialect) -> Table {
         key: vec![0],
         mode: Mode::LastWins,
         create: false,
+        initial: Vec::new(),
     }
 }
 

@@ -59,7 +59,7 @@ impl Catalog {
     }
 }
 
-fn unfit(table: &Table, what: String) -> Error {
+pub(super) fn unfit(table: &Table, what: String) -> Error {
     Error::Unfit { message: format!("table {}: {what}", table.name) }
 }
 

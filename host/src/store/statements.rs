@@ -268,6 +268,7 @@ mod tests {
             key: vec![0],
             mode: Mode::LastWins,
             create: true,
+            initial: Vec::new(),
         };
         assert_eq!(
             insert(Dialect::Postgres, &table),

@@ -75,6 +75,12 @@ fn no_token_is_in_the_log_or_the_store() {
     let list = site.must(&["token", "list", "--json"]);
     let listed: Value = serde_json::from_str(&list).unwrap();
     assert_eq!((&listed[0]["role"], &listed[1]["revoked_by"]), (&json!("admin"), &json!("ada")), "{list}");
+    let trail: serde_json::Value = serde_json::from_str(&site.must(&["audit", "--json", "-n", "1"])).unwrap();
+    assert_eq!(trail.as_array().unwrap().len(), 1);
+    assert!(trail[0]["action"].as_str().unwrap().starts_with("token-"), "{trail}");
+    assert!(site.must(&["audit"]).contains("token-create"));
+    let before = trail[0]["id"].to_string();
+    assert!(!site.must(&["audit", "--before", &before, "--json"]).contains(&format!("\"id\": {before},")));
     let shown = site.must(&["token", "list"]);
     assert!(shown.contains("the role admin"), "{shown}");
 

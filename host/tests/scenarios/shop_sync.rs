@@ -188,7 +188,7 @@ fn any_order_ends_the_same(set: Set, kills: usize) {
                 feed(&site, topic, &of.map(|(_, message)| message.clone()).collect::<Vec<_>>());
             }
         }
-        std::thread::sleep(Duration::from_millis(random.u64(100..1_000)));
+        std::thread::sleep(Duration::from_millis(random.u64(100..600)));
         host.kill();
         host = site.host(None);
     }
@@ -215,7 +215,7 @@ fn any_order_and_kills_end_the_same_on_the_embedded_set() {
 /// Other messages in other orders, any number of times.
 #[test]
 fn any_order_and_number_gives_the_same_tables() {
-    for seed in 200..204 {
+    for seed in 200..203 {
         let mut random = fastrand::Rng::with_seed(seed);
         let site = site(Set::Embedded, "orders");
         let (stock, changes) = (made_up(&site, "shop-sync", 100, seed), changes(&mut random, 150));

@@ -221,7 +221,7 @@ fn stock_is_what_the_journal_says(set: Set, count: usize, kills: usize, seed: u6
         if random.bool() {
             ingest(&site, &name);
         }
-        std::thread::sleep(Duration::from_millis(random.u64(100..1_200)));
+        std::thread::sleep(Duration::from_millis(random.u64(100..600)));
         host.kill();
         host = site.host(None);
     }
@@ -264,7 +264,7 @@ fn undisturbed(
 /// Whatever the order: other transactions, other interleavings, each file twice.
 #[test]
 fn any_interleaving_gives_the_same_stock() {
-    for seed in 100..105 {
+    for seed in 100..103 {
         let mut random = fastrand::Rng::with_seed(seed);
         let site = site(Set::Embedded, "any", batches_of(random.u32(1..60)));
         let (all, never) = transactions(&mut random, 400);

@@ -180,7 +180,7 @@ fn any_order_ends_the_same(set: Set, count: usize, kills: usize) {
         if random.bool() {
             feed(&site, part, false);
         }
-        std::thread::sleep(Duration::from_millis(random.u64(100..1_000)));
+        std::thread::sleep(Duration::from_millis(random.u64(100..600)));
         host.kill();
         host = site.host(None);
     }

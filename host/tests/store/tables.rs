@@ -11,6 +11,7 @@ super::on_both!(
     appended_rows_page_in_their_order,
     rows_are_looked_up,
     a_spec_may_grow,
+    a_table_begins_with_its_initial_rows,
     a_spec_that_does_not_fit_is_refused,
     hosts_prepare_at_once,
     a_table_keeps_its_recipe,
@@ -197,6 +198,30 @@ async fn a_spec_may_grow(world: World) {
         world.store.prepare_tables(&growing(&format!("{ID}, {{ name = \"w\", type = \"text\" }}"), "")).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("a.t") && error.contains(" w ") && error.contains("nullable = true"), "{error}");
+}
+
+async fn a_table_begins_with_its_initial_rows(world: World) {
+    let of = |initial: &str| {
+        spec(&format!(
+            "[[table]]\nname = \"dv.s\"\nmode = \"satellite\"\nkey = [\"k\"]\nhashdiff = \"hd\"\nload = \"at\"\n\
+             initial = [{initial}]\ncolumns = [{{ name = \"k\", type = \"uuid\" }}, {{ name = \"hd\", type = \"bytes\" }}, \
+             {{ name = \"at\", type = \"timestamptz\" }}, {{ name = \"n\", type = \"integer\", nullable = true }}]"
+        ))
+    };
+    let zeros = "00000000-0000-0000-0000-000000000000";
+    let ghost = format!("{{ k = \"{zeros}\", hd = \"AAA=\", at = 1900-01-01T00:00:00Z }}");
+    let error = world.store.prepare_tables(&of(&ghost.replace("AAA=", "?"))).await.unwrap_err().to_string();
+    assert!(error.contains("initial[0].hd: `?` is not a value of bytes"), "{error}");
+    let lane = world.lane(&of(&ghost)).await;
+    let expected = json!({ "k": zeros, "hd": "AAA=", "at": "1900-01-01T00:00:00.000000Z", "n": null });
+    assert_eq!(lane.rows("dv.s").await, std::slice::from_ref(&expected));
+    // A table that is there keeps what it has, whatever a later spec says.
+    let other = format!(
+        "{ghost}, {{ k = \"{}\", hd = \"AAA=\", at = \"1900-01-01T00:00:00Z\", n = 1 }}",
+        "f".repeat(32)
+    );
+    let lane = world.lane(&of(&other)).await;
+    assert_eq!(lane.rows("dv.s").await, [expected]);
 }
 
 async fn a_spec_that_does_not_fit_is_refused(world: World) {

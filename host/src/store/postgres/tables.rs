@@ -8,7 +8,7 @@ use crate::store::shape::{missing, verify, verify_hashdiff};
 use crate::store::sql::{Dialect, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
 use crate::store::tables::SEQUENCE;
-use crate::store::{migrations, recipes};
+use crate::store::{initial, migrations, recipes};
 
 /// Makes, extends or verifies all tables of a spec.
 pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
@@ -27,6 +27,7 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
             None if table.create => {
                 create(tx, table).await?;
                 recipes::forget(tx, table).await?;
+                initial::write(tx, table).await?;
             }
             None => return Err(missing(table)),
         }

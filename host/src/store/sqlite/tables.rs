@@ -4,11 +4,11 @@
 use crate::spec::{Column, ColumnType, Spec, Table};
 use crate::store::Error;
 use crate::store::fault::Fault;
-use crate::store::recipes;
 use crate::store::shape::{Catalog, FoundColumn, Shape, missing, verify, verify_hashdiff};
 use crate::store::sql::{Arg, Dialect, Sql, Tx};
 use crate::store::statements::{column_name, quoted, table_name};
 use crate::store::tables::SEQUENCE;
+use crate::store::{initial, recipes};
 
 /// Makes, extends or verifies all tables of a spec.
 pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
@@ -24,6 +24,7 @@ pub async fn prepare(tx: &mut dyn Tx, spec: &Spec) -> Result<(), Error> {
             None if table.create => {
                 run(tx, &create(table, &name)).await?;
                 recipes::forget(tx, table).await?;
+                initial::write(tx, table).await?;
             }
             None => return Err(missing(table)),
         }
