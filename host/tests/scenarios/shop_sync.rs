@@ -209,7 +209,7 @@ fn any_order_and_thirty_kills_end_the_same() {
 
 #[test]
 fn any_order_and_kills_end_the_same_on_the_embedded_set() {
-    any_order_ends_the_same(Set::Embedded, 5);
+    any_order_ends_the_same(Set::Embedded, 30);
 }
 
 /// Other messages in other orders, any number of times.

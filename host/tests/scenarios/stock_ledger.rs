@@ -242,7 +242,7 @@ fn thirty_kills_and_a_replay_leave_the_stock_right() {
 
 #[test]
 fn kills_and_a_replay_leave_the_stock_right_on_the_embedded_set() {
-    stock_is_what_the_journal_says(Set::Embedded, 2_000, 8, 12);
+    stock_is_what_the_journal_says(Set::Embedded, 2_000, 30, 12);
 }
 
 /// Without kills: what a pipeline with state has to see to.

@@ -202,7 +202,7 @@ fn any_order_and_thirty_kills_end_the_same() {
 
 #[test]
 fn any_order_and_kills_end_the_same_on_the_embedded_set() {
-    any_order_ends_the_same(Set::Embedded, 1_200, 6);
+    any_order_ends_the_same(Set::Embedded, 1_200, 30);
 }
 
 /// All orders of all lengths: each checkout has sales of its own, and its events come in one of the 120 orders of five.

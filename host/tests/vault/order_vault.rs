@@ -498,7 +498,7 @@ fn kills_change_nothing_in_three_pipelines() {
 
 #[test]
 fn kills_change_nothing_on_the_embedded_set() {
-    kills_change_nothing(Set::Embedded, Shape::One, 8);
+    kills_change_nothing(Set::Embedded, Shape::One, 30);
 }
 
 /// A user that nobody knows yet: the order waits, and is loaded when the user is there; for ever unknown, it is a dead
