@@ -23,9 +23,20 @@ impl Date {
         let date = digits.date()?;
         digits.0.is_empty().then_some(date)
     }
+
+    /// Year, month and day.
+    pub fn civil(self) -> (i64, i64, i64) {
+        civil_from_days(i64::from(self.0))
+    }
 }
 
 impl Timestamp {
+    /// The day, UTC.
+    pub fn date(self) -> Date {
+        // 64 bits of microseconds are fewer than 107 million days either way.
+        Date(i32::try_from(self.0.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX))
+    }
+
     /// From milliseconds, as records carry them.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1_000))
@@ -143,7 +154,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 impl fmt::Display for Date {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_from_days(i64::from(self.0));
+        let (year, month, day) = self.civil();
         write!(to, "{year:04}-{month:02}-{day:02}")
     }
 }

@@ -2,7 +2,6 @@
 
 use gristmill_sdk::{Date, Row, Timestamp};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A day, UTC.
@@ -25,40 +24,27 @@ impl Day {
     /// The day of an instant.
     pub fn of(at: Timestamp) -> Self {
         // Instants that can be written have years of four digits, so that all of this fits.
-        let days = at.0.div_euclid(MICROS_PER_DAY);
-        let (year, month, day) = civil(days);
+        let full_date = at.date();
+        let (year, month, day) = full_date.civil();
         let narrow = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
-        let weekday = (days + 3).rem_euclid(7);
+        // From Monday, 0: 1970-01-01 was a Thursday.
+        let weekday = (full_date.0 + 3).rem_euclid(7);
         Self {
             date_id: narrow(year * 10_000 + month * 100 + day),
-            full_date: Date(narrow(days)),
+            full_date,
             quarter: narrow((month + 2) / 3),
             year: narrow(year),
             month: narrow(month),
             day: narrow(day),
-            week_of_year: narrow(week(days, weekday)),
+            week_of_year: narrow(week(full_date, weekday)),
             day_of_week: usize::try_from(weekday).ok().and_then(|n| WEEKDAYS.get(n)).copied().unwrap_or(""),
         }
     }
 }
 
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's algorithm: years that begin in March, in eras of 400).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 /// The week (ISO 8601) of a day: that of its Thursday, counted in the Thursday's year.
-fn week(days: i64, weekday: i64) -> i64 {
-    let thursday = days - weekday + 3;
-    let (year, month, day) = civil(thursday);
+fn week(date: Date, weekday: i32) -> i64 {
+    let (year, month, day) = Date(date.0 - weekday + 3).civil();
     let leap = i64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
     // Days before the month in a year, from 0.
     let before = (367 * month - 362) / 12 - if month > 2 { 2 - leap } else { 0 };

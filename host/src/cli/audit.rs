@@ -1,10 +1,7 @@
 //! `gristmill audit`: who did what, newest first. Works on the store itself.
 
 use super::show;
-use crate::catalog::AuditLine;
 use crate::config::Settings;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -30,7 +27,7 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     for line in &lines {
         table.add_row([
             line.id.to_string(),
-            when(line),
+            show::instant(Some(line.at_ms)),
             line.actor.clone(),
             line.action.clone(),
             line.target.clone(),
@@ -39,9 +36,4 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     }
     println!("{table}");
     Ok(())
-}
-
-fn when(line: &AuditLine) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(line.at_ms / 1_000).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "–".to_owned())
 }

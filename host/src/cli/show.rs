@@ -10,6 +10,14 @@ use base64::Engine as _;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A point in time, milliseconds since 1970-01-01 UTC, to the second.
+pub(super) fn instant(ms: Option<i64>) -> String {
+    let time = ms.and_then(|ms| OffsetDateTime::from_unix_timestamp(ms / 1_000).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "–".to_owned())
+}
 
 /// A lane as its three ledgers see it.
 pub(super) struct LaneFacts {

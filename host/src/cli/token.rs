@@ -1,7 +1,7 @@
 //! `gristmill token create|list|revoke`: who may use the HTTP interface. Works on the store itself: that is how the first
 //! admin is made.
 
-use super::show;
+use super::show::{self, instant};
 use crate::access::{Grant, Role};
 use crate::config::Settings;
 use crate::control::auth::{Actor, Entry, Outcome, Wanted, audit, issue, line};
@@ -9,8 +9,6 @@ use crate::lane::now_ms;
 use crate::store::{Store, Token};
 use anyhow::bail;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -61,7 +59,7 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
                 token.id,
                 token.given.name,
                 token.given.grant,
-                token.given.expires_ms.map_or(String::new(), |ms| format!(" until {}", at(Some(ms)))),
+                token.given.expires_ms.map_or(String::new(), |ms| format!(" until {}", instant(Some(ms)))),
             );
             println!("{}", secret.reveal());
             Ok(())
@@ -99,10 +97,10 @@ fn list(tokens: &[Token], as_json: bool) -> anyhow::Result<()> {
             token.id.to_string(),
             token.given.name.clone(),
             token.given.grant.to_string(),
-            at(Some(token.given.created_ms)),
+            instant(Some(token.given.created_ms)),
             token.given.created_by.clone(),
-            at(token.given.expires_ms),
-            at(token.revoked_ms),
+            instant(token.given.expires_ms),
+            instant(token.revoked_ms),
         ]);
     }
     println!("{table}");
@@ -119,10 +117,4 @@ fn token_json(token: &Token) -> Value {
         "created_by": token.given.created_by, "expires_ms": token.given.expires_ms,
         "revoked_ms": token.revoked_ms, "revoked_by": token.revoked_by,
     })
-}
-
-/// A point in time, to the second.
-fn at(ms: Option<i64>) -> String {
-    let time = ms.and_then(|ms| OffsetDateTime::from_unix_timestamp(ms / 1_000).ok());
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "–".to_owned())
 }

@@ -7,6 +7,8 @@ mod store_events;
 pub use order_vault::Orders;
 
 use crate::log::NewRecord;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A scenario that records can be made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -78,4 +80,10 @@ impl Scenario {
             Scenario::StoreEvents => Vec::new(),
         }
     }
+}
+
+/// Milliseconds since 1970-01-01 UTC, as records write them.
+fn instant(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }

@@ -1,11 +1,9 @@
 //! Orders of food, in the shape and with the distributions of the system that `examples/order-vault` replaces: 100 users,
 //! 10 restaurants with 5 to 15 dishes in 5 categories; an order has 1 to 3 dishes, 1 to 5 of each.
 
-use super::Made;
+use super::{Made, instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// What users and restaurants come from: orders of any seed refer to the same ones.
 const REFERENCE_SEED: u64 = 1;
@@ -166,11 +164,6 @@ fn order(world: &World, rng: &mut Rng, number: u64, at_ms: i64) -> Option<Made> 
         },
     });
     Some(Made { key: user.id.clone(), value: value.to_string() })
-}
-
-fn instant(ms: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
-    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

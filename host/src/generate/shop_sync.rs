@@ -1,12 +1,10 @@
 //! What 5 shops have in stock, as the system that `examples/shop-sync` replaces plays it: three cashiers in each shop sell, two
 //! deliveries come a day, and every 10 seconds each shop tells what has changed.
 
-use super::Made;
+use super::{Made, instant};
 use fastrand::Rng;
 use serde_json::{Map, json};
 use std::collections::BTreeSet;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 const SHOPS: usize = 5;
 const PRODUCTS: usize = 14;
@@ -116,11 +114,9 @@ impl Shops {
             .iter()
             .map(|product| ((product + 1).to_string(), json!(of(product).unwrap_or(0))))
             .collect();
-        let nanos = i128::from(self.at_ms) * 1_000_000;
-        let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let shop_id = (shop + 1).to_string();
         let value = json!({
-            "shop_id": shop_id, "updated_products": products, "updated_at_utc": at.format(&Rfc3339).unwrap_or_default(),
+            "shop_id": shop_id, "updated_products": products, "updated_at_utc": instant(self.at_ms),
         });
         Made { key: shop_id, value: value.to_string() }
     }

@@ -1,12 +1,10 @@
 //! Carts, sales and payments of a web shop, with the probabilities of the system that `examples/store-events` replaces: 200
 //! customers and 50 products; every 5 seconds up to 50 of them put something into their carts, and some carts are paid.
 
-use super::Made;
+use super::{Made, instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 const CUSTOMERS: u32 = 200;
 const PRODUCTS: usize = 50;
@@ -140,12 +138,10 @@ impl Events {
     }
 
     fn say(&mut self, customer: u32, kind: &str, mut event: Value) {
-        let nanos = i128::from(self.at_ms) * 1_000_000;
-        let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         if let Some(fields) = event.as_object_mut() {
             fields.insert("type".to_owned(), json!(kind));
             fields.insert("id".to_owned(), json!(id(&mut self.rng)));
-            fields.insert("timestamp".to_owned(), json!(at.format(&Rfc3339).unwrap_or_default()));
+            fields.insert("timestamp".to_owned(), json!(instant(self.at_ms)));
         }
         self.ready.push_back(Made { key: customer.to_string(), value: event.to_string() });
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Records that are appended in one call.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 /// How records stand in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -77,16 +77,18 @@ impl RecordFile<'_> {
         })
     }
 
-    /// The records, with their keys. An error is the last thing that is told.
+    /// The records, with their keys, each with its line. An error is the last thing that is told.
     ///
     /// # Errors
     /// A file that cannot be opened, or has no first row.
-    pub fn records(&self) -> anyhow::Result<impl Iterator<Item = Result<NewRecord, csv::Error>> + Send> {
+    pub fn records(
+        &self,
+    ) -> anyhow::Result<impl Iterator<Item = Result<(u64, NewRecord), csv::Error>> + Send> {
         let key = self.key.cloned();
         Ok(self.values()?.map(move |value| {
-            let (_, value) = value?;
+            let (line, value) = value?;
             let key = key.as_ref().and_then(|rule| rule.key(&value).ok());
-            Ok(NewRecord { key, value: Some(value), ..NewRecord::default() })
+            Ok((line, NewRecord { key, value: Some(value), ..NewRecord::default() }))
         }))
     }
 
@@ -111,14 +113,13 @@ impl RecordFile<'_> {
 pub async fn append_file(log: &Arc<dyn Log>, topic: &str, source: &RecordFile<'_>) -> anyhow::Result<usize> {
     let file = source.file.display();
     let (mut chunk, mut total, mut first) = (Vec::new(), 0, 1);
-    for value in source.values()? {
+    for record in source.records()? {
         let told = || format!("{file}; {total} records before it are in the log");
-        let (line, value) = value.with_context(told)?;
+        let (line, record) = record.with_context(told)?;
         if chunk.is_empty() {
             first = line;
         }
-        let key = source.key.and_then(|rule| rule.key(&value).ok());
-        chunk.push(NewRecord { key, value: Some(value), ..NewRecord::default() });
+        chunk.push(record);
         if chunk.len() == CHUNK {
             total += append_from(log, topic, source, first, std::mem::take(&mut chunk)).await?;
         }

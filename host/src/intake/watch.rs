@@ -10,7 +10,7 @@
 //! dies in the middle of a file leaves it in `working/`, and whoever watches next takes it once more from its beginning:
 //! records get in *at least once*, and a table with the mode `once`, or another that knows them again, makes it once.
 
-use super::file::{FileFormat, RecordFile, append};
+use super::file::{CHUNK, FileFormat, RecordFile, append};
 use crate::log::{Log, NewRecord};
 use crate::spec::Watch;
 use crate::telemetry;
@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long to wait for a lock, a folder or a log that is not there.
 const WAIT: Duration = Duration::from_secs(2);
-/// Records that are appended in one call.
-const CHUNK: usize = 1_000;
 const LOCK: &str = ".gristmill.lock";
 /// How names of files end that somebody still writes.
 const UNFINISHED: [&str; 4] = [".tmp", ".part", ".partial", ".filepart"];
@@ -157,7 +155,8 @@ impl Watcher {
         let source = RecordFile { file: path, format, key: self.watch.key.as_ref() };
         let (mut records, mut total) = (source.records()?, 0);
         loop {
-            let chunk = records.by_ref().take(CHUNK).collect::<Result<Vec<NewRecord>, _>>();
+            let chunk = records.by_ref().take(CHUNK).map(|record| record.map(|(_, record)| record));
+            let chunk = chunk.collect::<Result<Vec<NewRecord>, _>>();
             let chunk = chunk.with_context(|| format!("after {total} records, which are in the log"))?;
             if chunk.is_empty() {
                 return Ok(Some(total));

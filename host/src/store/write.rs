@@ -335,11 +335,12 @@ async fn satellite_rows(
         tx.fetch("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))", &[Arg::Text(Some(&name))])
             .await?;
     }
-    let sets = sets(rows, load, children);
-    let heads = rows.subset(sets.iter().filter_map(|set| set.first().copied()));
+    let sets = (!children.is_empty()).then(|| sets(rows, load));
+    let heads = sets.as_ref().map(|sets| rows.subset(sets.iter().filter_map(|set| set.first().copied())));
+    let heads = heads.as_ref().unwrap_or(rows);
     let mut before = BTreeMap::new();
     let columns: Vec<usize> = table.key.iter().copied().chain([load]).collect();
-    for row in tx.with_rows(&heads, &columns, &states.row_before()).await? {
+    for row in tx.with_rows(heads, &columns, &states.row_before()).await? {
         if let Ok(place) = usize::try_from(row.int(0)) {
             before.insert(place, (row.value(1).clone(), row.value(2).clone()));
         }
@@ -347,14 +348,17 @@ async fn satellite_rows(
     let show = |column: usize, place: usize| value::shown(heads.ty(column), heads.cell(column, place));
     let incoming: Vec<Incoming<Value<'_>, Value<'_>>> = (0..heads.len())
         .map(|place| Incoming {
-            parent: fold::key(&heads, &table.key, place),
+            parent: fold::key(heads, &table.key, place),
             load: show(load, place),
             hashdiff: show(hashdiff, place),
             before: before.remove(&place),
         })
         .collect();
     let changed = satellite::changes(&incoming);
-    let changes = rows.subset(changed.iter().filter_map(|set| sets.get(*set)).flatten().copied());
+    let changes = match &sets {
+        None => rows.subset(changed),
+        Some(sets) => rows.subset(changed.iter().filter_map(|set| sets.get(*set)).flatten().copied()),
+    };
     if changes.is_empty() {
         return Ok(());
     }
@@ -369,11 +373,8 @@ async fn satellite_rows(
     Ok(())
 }
 
-/// The rows that are one state together: what one record says of a parent at one load date, if a state is a set of rows.
-fn sets(rows: &Rows<'_>, load: usize, children: &[usize]) -> Vec<Vec<usize>> {
-    if children.is_empty() {
-        return (0..rows.len()).map(|place| vec![place]).collect();
-    }
+/// Where a state is a set of rows, the rows of each: what one record says of a parent at one load date.
+fn sets(rows: &Rows<'_>, load: usize) -> Vec<Vec<usize>> {
     let columns: Vec<usize> = rows.table.key.iter().copied().chain([load]).collect();
     let mut known: BTreeMap<(u32, Vec<u8>), usize> = BTreeMap::new();
     let mut sets: Vec<Vec<usize>> = Vec::new();

@@ -3,8 +3,9 @@
 use gristmill::config::Settings;
 use gristmill::log::Log;
 use gristmill::spec::Spec;
-use gristmill::store::Store;
+use gristmill::store::{Store, TableQuery};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -291,6 +292,33 @@ impl Site {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (store, log) = runtime.block_on(self.settings.open()).unwrap();
         (runtime, store, log)
+    }
+
+    /// All rows of all tables of its pipelines, in the order of their keys.
+    pub fn tables(&self) -> BTreeMap<String, Vec<Value>> {
+        let (runtime, store, log) = self.open();
+        let paths = std::iter::once(&self.spec_path).chain(&self.more);
+        let specs: Vec<Spec> = paths.map(|path| Spec::read(path).unwrap()).collect();
+        let tables = runtime.block_on(async {
+            let mut tables = BTreeMap::new();
+            for table in specs.iter().flat_map(|spec| &spec.tables) {
+                let mut query = TableQuery { limit: 1_000, ..TableQuery::default() };
+                let mut rows = Vec::new();
+                loop {
+                    let page = store.read_table(table, &query).await.unwrap();
+                    rows.extend(page.rows);
+                    match page.next {
+                        Some(next) => query.after = Some(next),
+                        None => break,
+                    }
+                }
+                tables.insert(table.name.clone(), rows);
+            }
+            tables
+        });
+        drop((store, log));
+        runtime.shutdown_background();
+        tables
     }
 
     pub fn database_url(&self) -> String {

@@ -1,7 +1,7 @@
 //! All examples in one host at once, as examples/README.md starts them: on the embedded set and on the real one, with every
 //! second record of one of them bad.
 
-use super::{dead_letters, made_up, tables};
+use super::{dead_letters, made_up};
 use crate::city::{Host, Set, Site, repository, server};
 use serde_json::Value;
 use std::path::Path;
@@ -117,7 +117,7 @@ fn all_at_once(set: Set) {
     let orders = super::file(&site, "ndjson", orders);
     ingest("product_orders", &orders, "/order_id", "4");
     site.wait_until_done(&mut [&mut host]);
-    let found = tables(&site);
+    let found = site.tables();
     for (table, rows) in [
         ("orders", 300),
         ("stg.order_events", 300),

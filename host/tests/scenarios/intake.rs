@@ -1,7 +1,7 @@
 //! Files that are dropped into a folder, and who is told of what went wrong: both with `examples/stock-ledger`.
 
+use super::dead_letters;
 use super::stock_ledger::{HEADER, site};
-use super::{dead_letters, tables};
 use crate::city::{Set, Site};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -75,7 +75,7 @@ fn folders_are_watched(set: Set) {
         host = second;
     }
     site.wait_until_done(&mut [&mut host]);
-    let stock: i64 = tables(&site)["items"].iter().map(|row| row["amount"].as_i64().unwrap()).sum();
+    let stock: i64 = site.tables()["items"].iter().map(|row| row["amount"].as_i64().unwrap()).sum();
     assert_eq!(stock, if set == Set::Real { 80 } else { 70 });
     assert_eq!(dead_letters(&site).len(), 0);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());

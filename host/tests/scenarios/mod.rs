@@ -8,38 +8,10 @@ mod stock_ledger;
 mod store_events;
 
 use crate::city::{Host, Site};
-use gristmill::spec::Spec;
-use gristmill::store::{DeadLetter, DeadLetterQuery, TableQuery};
+use gristmill::store::{DeadLetter, DeadLetterQuery};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-
-/// All rows of all tables of a place, in the order of their keys.
-fn tables(site: &Site) -> BTreeMap<String, Vec<Value>> {
-    let (runtime, store, log) = site.open();
-    let specs: Vec<Spec> =
-        std::iter::once(&site.spec_path).chain(&site.more).map(|path| Spec::read(path).unwrap()).collect();
-    let tables = runtime.block_on(async {
-        let mut tables = BTreeMap::new();
-        for table in specs.iter().flat_map(|spec| &spec.tables) {
-            let mut query = TableQuery { limit: 1_000, ..TableQuery::default() };
-            let mut rows = Vec::new();
-            loop {
-                let page = store.read_table(table, &query).await.unwrap();
-                rows.extend(page.rows);
-                match page.next {
-                    Some(next) => query.after = Some(next),
-                    None => break,
-                }
-            }
-            tables.insert(table.name.clone(), rows);
-        }
-        tables
-    });
-    drop((store, log));
-    runtime.shutdown_background();
-    tables
-}
 
 /// The dead letters of a place, oldest first.
 fn dead_letters(site: &Site) -> Vec<DeadLetter> {

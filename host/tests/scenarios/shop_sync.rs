@@ -1,6 +1,6 @@
 //! `examples/shop-sync`: the newest of each row stands, whatever order messages come in and however often.
 
-use super::{dead_letters, file, made_up, read, rename_pipeline, same_rows, tables, without};
+use super::{dead_letters, file, made_up, read, rename_pipeline, same_rows, without};
 use crate::city::{Host, Set, Site, repository, server};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -161,7 +161,7 @@ fn model(stock: &[Value], changes: &[(usize, Value)]) -> BTreeMap<&'static str, 
 
 #[track_caller]
 fn check(site: &Site, stock: &[Value], changes: &[(usize, Value)]) {
-    let found = tables(site);
+    let found = site.tables();
     for (table, expected) in model(stock, changes) {
         let rows = found[table].iter().map(|row| without(row, &["last_updated_utc"]));
         same_rows(table, rows, expected.into_values());

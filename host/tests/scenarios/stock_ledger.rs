@@ -1,6 +1,6 @@
 //! `examples/stock-ledger`: what is in stock is what a simple model says, whatever happened on the way.
 
-use super::{dead_letters, file, rename_pipeline, tables};
+use super::{dead_letters, file, rename_pipeline};
 use crate::city::{Host, Set, Site, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +97,7 @@ type Journal = BTreeMap<String, (String, i64)>;
 /// Stock and journal are what the transactions make of them, whatever their order was.
 #[track_caller]
 fn check(site: &Site, all: &[Moved], never: &BTreeSet<String>) {
-    let found = tables(site);
+    let found = site.tables();
     let mut stock: BTreeMap<(i64, i64), i64> = BTreeMap::new();
     let mut journal = Journal::new();
     for moved in all.iter().filter(|moved| !never.contains(&moved.id)) {
@@ -155,7 +155,7 @@ fn the_example(set: Set) {
         &std::fs::read_to_string(repository().join(FOLDER).join("expected/items.json")).unwrap(),
     )
     .unwrap();
-    let found = tables(&site);
+    let found = site.tables();
     assert_eq!(json!(found["items"]), expected);
     assert_eq!(found["transactions"].len(), 9);
     assert_eq!(json!(found["stores"]), json!([{ "id": 5 }, { "id": 6 }, { "id": 8 }]));
@@ -177,7 +177,7 @@ fn the_example(set: Set) {
     let taken = text.lines().nth(1).unwrap().replace(",400", ",401");
     ingest(&site, &file(&site, "csv", [HEADER.to_owned(), taken]));
     site.wait_until_done(&mut [&mut host]);
-    assert_eq!(json!(tables(&site)["items"]), expected);
+    assert_eq!(json!(site.tables()["items"]), expected);
     let mut letters: Vec<(String, String)> = dead_letters(&site)
         .into_iter()
         .map(|letter| (letter.failure.code().to_owned(), letter.failure.reason()))
@@ -318,7 +318,7 @@ fn what_is_taken_out_was_never_there(set: Set) {
     let mut host = site.host(None);
     site.wait_until_done(&mut [&mut host]);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
-    let found = tables(&site);
+    let found = site.tables();
     assert_eq!(json!(found["items"]), json!([{ "store_id": 1, "item_id": 1, "amount": 0 }]));
     assert_eq!(found["transactions"].len(), 200);
     let codes: Vec<String> =

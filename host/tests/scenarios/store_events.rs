@@ -1,6 +1,6 @@
 //! `examples/store-events`: whatever order events come in, the star schema is what the events say.
 
-use super::{dead_letters, file, made_up, read, rename_pipeline, same_rows, tables};
+use super::{dead_letters, file, made_up, read, rename_pipeline, same_rows};
 use crate::city::{Host, Set, Site, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,7 +106,7 @@ fn model(events: &[Value]) -> BTreeMap<&'static str, Vec<Value>> {
 
 #[track_caller]
 fn check(site: &Site, events: &[Value]) {
-    let mut found = tables(site);
+    let mut found = site.tables();
     for (table, expected) in model(events) {
         same_rows(table, found.remove(table).unwrap(), expected);
     }
@@ -251,7 +251,7 @@ fn any_permutation_of_a_checkout_ends_the_same() {
     site.wait_until_done(&mut [&mut host]);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
     check(&site, &events);
-    let sales = &tables(&site)["fact_sales"];
+    let sales = &site.tables()["fact_sales"];
     let canceled = sales.iter().filter(|sale| sale["order_status"] == "Canceled").count();
     assert_eq!((sales.len(), canceled), (120, 40));
 }
@@ -333,7 +333,7 @@ fn faulty_events_are_dead_letters() {
     let expected: Vec<_> =
         expected.map(|(code, pointer)| (code.to_owned(), Some(pointer.to_owned()))).to_vec();
     assert_eq!(letters, expected);
-    let found = tables(&site);
+    let found = site.tables();
     assert_eq!(
         (found["fact_cart_activity"].len(), found["dim_cart"].len(), found["fact_sales"].len()),
         (1, 1, 0)

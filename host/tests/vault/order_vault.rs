@@ -2,8 +2,7 @@
 //! is computed from the orders, whatever happened on the way.
 
 use crate::city::{Host, Set, Site, repository, sql};
-use gristmill::spec::Spec;
-use gristmill::store::{DeadLetterQuery, TableQuery};
+use gristmill::store::DeadLetterQuery;
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,37 +231,10 @@ fn reference() -> BTreeMap<String, Value> {
     lines.lines().map(entry).collect()
 }
 
-/// All rows of all tables of a place.
-fn found(site: &Site) -> BTreeMap<String, Vec<Value>> {
-    let (runtime, store, log) = site.open();
-    let specs: Vec<Spec> =
-        std::iter::once(&site.spec_path).chain(&site.more).map(|path| Spec::read(path).unwrap()).collect();
-    let tables = runtime.block_on(async {
-        let mut tables = BTreeMap::new();
-        for table in specs.iter().flat_map(|spec| &spec.tables) {
-            let mut query = TableQuery { limit: 1_000, ..TableQuery::default() };
-            let mut rows = Vec::new();
-            loop {
-                let page = store.read_table(table, &query).await.unwrap();
-                rows.extend(page.rows);
-                match page.next {
-                    Some(next) => query.after = Some(next),
-                    None => break,
-                }
-            }
-            tables.insert(table.name.clone(), rows);
-        }
-        tables
-    });
-    drop((store, log));
-    runtime.shutdown_background();
-    tables
-}
-
 /// Whether the vault and the marts are what the model says, each row once.
 #[track_caller]
 fn check(site: &Site, orders: &[Value]) {
-    let (found, expected) = (found(site), Model::of(orders, &reference()).rows());
+    let (found, expected) = (site.tables(), Model::of(orders, &reference()).rows());
     for (table, expected) in &expected {
         let rows = &found[*table];
         let set: BTreeSet<String> = rows.iter().map(sorted).collect();
@@ -326,7 +298,7 @@ fn the_documents_order(set: Set, shape: Shape) {
     let other = json!({ "object_id": 1, "object_type": "ticket", "payload": {} });
     feed(&site, [order.to_string(), other.to_string(), twice]);
     site.wait_until_done(&mut [&mut host]);
-    let found = found(&site);
+    let found = site.tables();
     let column = |table: &str, column: &str| -> BTreeSet<String> {
         found[table].iter().map(|row| row[column].as_str().unwrap().to_owned()).collect()
     };
@@ -439,7 +411,7 @@ fn orders_are_pushed_over_http() {
         assert!(answer["detail"].as_str().unwrap().contains(part), "{answer}");
     }
     site.wait_until_done(&mut [&mut host]);
-    assert_eq!(found(&site)["dds.h_order"].len(), 251);
+    assert_eq!(site.tables()["dds.h_order"].len(), 251);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
 
@@ -518,13 +490,13 @@ fn unknown_users_wait(set: Set) {
         assert!(start.elapsed() < Duration::from_secs(60), "{:#}\n{}", site.status(), host.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(found(&site).values().all(Vec::is_empty), "nothing of a record that waits is written");
+    assert!(site.tables().values().all(Vec::is_empty), "nothing of a record that waits is written");
     let path = site.folder.path().join("late.ndjson");
     let user = json!({ "key": late, "value": { "_id": late, "name": "Поздний", "login": "late" } });
     std::fs::write(&path, user.to_string()).unwrap();
     site.must(&["reference", "load", &path.display().to_string()]);
     site.wait_until_done(&mut [&mut host]);
-    assert_eq!(found(&site)["dds.h_order"].len(), 1);
+    assert_eq!(site.tables()["dds.h_order"].len(), 1);
     let (runtime, store, log) = site.open();
     let query =
         DeadLetterQuery { pipeline: Some(site.name.clone()), limit: 10, ..DeadLetterQuery::default() };
@@ -585,7 +557,7 @@ fn a_satellite_is_added_while_the_pipeline_runs() {
     feed(&site, texts(&all[200..]));
     site.wait_until_done(&mut [&mut host]);
     check(&site, &all);
-    assert_eq!(found(&site)["dds.s_order_dates"].len(), 200, "filled from then on");
+    assert_eq!(site.tables()["dds.s_order_dates"].len(), 200, "filled from then on");
     let tables = sql(&site.database_url(), "SELECT count(*) FROM dds.s_order_dates");
     assert_eq!(tables, "200");
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
