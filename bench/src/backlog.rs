@@ -56,7 +56,7 @@ pub(crate) async fn append_chunk(
     backlog: &Backlog,
     range: Range<u64>,
 ) -> anyhow::Result<()> {
-    let records: Vec<NewRecord> = range.map(|number| new_record((backlog.make)(number))).collect();
+    let records: Vec<NewRecord> = range.map(|number| NewRecord::from((backlog.make)(number))).collect();
     loop {
         match log.append(&backlog.topic, records.clone()).await {
             Ok(_) => return Ok(()),
@@ -64,14 +64,6 @@ pub(crate) async fn append_chunk(
             Err(Error::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) => return Err(error).context("the backlog cannot be written"),
         }
-    }
-}
-
-fn new_record(made: Made) -> NewRecord {
-    NewRecord {
-        key: Some(made.key.into_bytes()),
-        value: Some(made.value.into_bytes()),
-        ..NewRecord::default()
     }
 }
 

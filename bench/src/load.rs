@@ -1,11 +1,12 @@
 //! The load: orders of about 1 KB, one in a hundred faulty, a few of them twice. Record n is always the same, whoever
 //! makes it and in whatever order, so that runs can be compared and counts foretold.
 
-mod city;
 mod core;
 
 use crate::pipelines::Pipeline;
-use gristmill::generate::Orders;
+pub(crate) use gristmill::generate::Made;
+use gristmill::generate::words::{SYLLABLES, one_of};
+use gristmill::generate::{CityOrder, Orders};
 
 /// The size that records are padded to, bytes.
 pub(crate) const RECORD_BYTES: usize = 1_024;
@@ -13,14 +14,6 @@ pub(crate) const RECORD_BYTES: usize = 1_024;
 const FAULTY_ONE_IN: u64 = 100;
 /// One record in so many is the one before it once more.
 const REPEATED_ONE_IN: u64 = 1_000;
-
-/// A record on its way into the log.
-pub(crate) struct Made {
-    /// Records of one order are in one partition.
-    pub(crate) key: String,
-    /// JSON, or what is none.
-    pub(crate) value: String,
-}
 
 /// What becomes of so many records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -45,10 +38,29 @@ pub(crate) fn record(pipeline: Pipeline, number: u64) -> Made {
     let mut random = fastrand::Rng::with_seed(original.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     match pipeline {
         Pipeline::Core => core::order(original, fault(number), &mut random),
-        Pipeline::City | Pipeline::CityWhole => city::order(original, fault(number), &mut random),
+        Pipeline::City | Pipeline::CityWhole => city_order(original, fault(number), &mut random),
         Pipeline::Vault => vault_order(number),
         Pipeline::Items => item(number, None),
     }
+}
+
+/// An order as the example's generator makes it, with one of the faults if it is to have one, and with a note that the
+/// schema allows.
+fn city_order(number: u64, fault: Option<u64>, random: &mut fastrand::Rng) -> Made {
+    let mut order = CityOrder::nth(1, number);
+    match fault.map(|kind| kind % 5) {
+        Some(0) => order.priority = "urgent",
+        Some(1) => order.customer.email.truncate(order.customer.email.find('@').map_or(0, |at| at + 1)),
+        Some(2) => order.order_date = "2026-02-31".to_owned(),
+        Some(3) => order.quantity = 0,
+        _ => {}
+    }
+    let mut made = Made::from(order);
+    if fault.is_some_and(|kind| kind % 5 == 4) {
+        made.value = made.value.replace("\"city\"", "\"town\"");
+    }
+    made.value.pop();
+    Made { key: made.key, value: padded(made.value, random) }
 }
 
 /// The same for each run, so that all runs have the same orders.
@@ -59,8 +71,7 @@ fn vault_orders() -> &'static Orders {
 }
 
 fn vault_order(number: u64) -> Made {
-    let made = vault_orders().nth(number);
-    Made { key: made.key, value: made.value }
+    vault_orders().nth(number)
 }
 
 /// What must have become of the first `records` of a pipeline's backlog.
@@ -118,20 +129,6 @@ pub(crate) fn expected(records: u64) -> Expected {
     let count = |is: fn(u64) -> bool| (0..records).filter(|number| is(*number)).count() as u64;
     let dead_letters = count(|number| fault(number).is_some());
     Expected { records, rows: records - dead_letters - count(is_repeated), dead_letters }
-}
-
-const SYLLABLES: [&str; 12] = ["ba", "de", "fi", "go", "lu", "ma", "ne", "ri", "so", "tav", "quin", "wes"];
-const GOODS: [&str; 8] =
-    ["Lamp", "Kettle", "Oak table", "Wool blanket", "Millstone", "Bicycle bell", "Notebook A5", "Tea, loose"];
-
-fn one_of<'a>(random: &mut fastrand::Rng, list: &[&'a str]) -> &'a str {
-    random.choice(list.iter().copied()).unwrap_or_default()
-}
-
-fn name(random: &mut fastrand::Rng) -> String {
-    let text: String = (0..3).map(|_| one_of(random, &SYLLABLES)).collect();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Ends an open object with a note that brings it to the records' size.

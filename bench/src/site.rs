@@ -73,11 +73,11 @@ impl Bench {
         Ok(Bench { id, place, folder, runtime, log, written: BTreeMap::new() })
     }
 
-    /// Writes what order-vault looks up to where it is looked up.
-    pub(crate) fn load_reference(&self) -> anyhow::Result<()> {
-        let url = self.place.lookup.as_ref().context("order-vault needs a Redis (--lookup)")?;
+    /// Writes what an example looks up to where it is looked up.
+    pub(crate) fn load_reference(&self, scenario: Scenario) -> anyhow::Result<()> {
+        let url = self.place.lookup.as_ref().context("the examples need a Redis (--lookup)")?;
         let redis = Redis::new(url).map_err(anyhow::Error::msg)?;
-        let entries = Scenario::OrderVault.reference().into_iter();
+        let entries = scenario.reference().into_iter();
         let entries = entries.map(|made| (made.key.into_bytes(), made.value.into_bytes())).collect();
         self.runtime.block_on(redis.put_many(entries)).map_err(anyhow::Error::msg)
     }

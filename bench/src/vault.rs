@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
     }
     let mut bench = Bench::open(&arguments.place)?;
-    bench.load_reference()?;
+    bench.load_reference(gristmill::generate::Scenario::OrderVault)?;
     let backlog = bench.backlog(Pipeline::Vault);
     bench.fill(&backlog, arguments.orders)?;
     let mut runs = Vec::new();

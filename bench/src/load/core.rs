@@ -1,6 +1,7 @@
 //! Nested orders for `guests/core-orders`.
 
-use super::{GOODS, Made, RECORD_BYTES, name, one_of, padded};
+use super::{Made, RECORD_BYTES, padded};
+use gristmill::generate::words::{GOODS, name, one_of};
 use std::fmt::Write as _;
 
 /// Order `number`, with one of the faults if it is to have one.

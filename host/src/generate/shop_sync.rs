@@ -7,7 +7,8 @@ use serde_json::{Map, json};
 use std::collections::BTreeSet;
 
 const SHOPS: usize = 5;
-const PRODUCTS: usize = 14;
+/// Numbers from 1 on.
+pub(super) const PRODUCTS: usize = 14;
 const CASHIERS: usize = 3;
 /// One sale of each cashier a second.
 const TICKS: u32 = 10;
@@ -19,7 +20,8 @@ const CLOSES: u32 = 21 * 60;
 const DELIVERIES: [u32; 2] = [10 * 60, 18 * 60];
 
 /// Shops by city.
-const CITIES: [(&str, &[u32]); 3] = [("Berlin", &[1]), ("Nurnberg", &[2, 3]), ("La Nucia", &[4, 5])];
+pub(super) const CITIES: [(&str, &[u32]); 3] =
+    [("Berlin", &[1]), ("Nurnberg", &[2, 3]), ("La Nucia", &[4, 5])];
 
 /// The shops of each city, as the lookup of the example holds them; `*` is all of them.
 pub(super) fn reference() -> Vec<Made> {

@@ -1,7 +1,7 @@
 //! Carts, sales and payments of a web shop, with the probabilities of the system that `examples/store-events` replaces: 200
 //! customers and 50 products; every 5 seconds up to 50 of them put something into their carts, and some carts are paid.
 
-use super::{Made, instant};
+use super::{Made, digits, instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -119,7 +119,7 @@ impl Events {
         );
         let failed = self.rng.f64() < PAYMENT_FAILS;
         let method = if self.rng.bool() { "Credit Card" } else { "E-Wallet" };
-        let transaction = id(&mut self.rng);
+        let transaction = digits(&mut self.rng);
         self.say(
             customer,
             "MAKE_PAYMENT",
@@ -140,7 +140,7 @@ impl Events {
     fn say(&mut self, customer: u32, kind: &str, mut event: Value) {
         if let Some(fields) = event.as_object_mut() {
             fields.insert("type".to_owned(), json!(kind));
-            fields.insert("id".to_owned(), json!(id(&mut self.rng)));
+            fields.insert("id".to_owned(), json!(digits(&mut self.rng)));
             fields.insert("timestamp".to_owned(), json!(instant(self.at_ms)));
         }
         self.ready.push_back(Made { key: customer.to_string(), value: event.to_string() });
@@ -158,11 +158,6 @@ impl Iterator for Events {
             self.cycle();
         }
     }
-}
-
-/// 32 hexadecimal digits.
-fn id(rng: &mut Rng) -> String {
-    format!("{:032x}", rng.u128(..))
 }
 
 fn money(cents: u64) -> String {

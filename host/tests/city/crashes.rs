@@ -1,7 +1,7 @@
 //! Hosts killed with `kill -9` at every named crash point. On the real set a second host takes over; on the embedded
 //! one the host is started again. The outcome is that of an undisturbed run.
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, answered};
 use super::site::{Set, Site, repository};
 
 /// Every named crash point.
@@ -56,17 +56,53 @@ fn the_embedded_set_survives_every_crash_point() {
     }
 }
 
-#[test]
-fn kills_at_random_moments_change_nothing() {
-    let site = Site::city(Set::Real, "kills");
-    site.ingest(&samples());
-    // Longer each time: from the take-over through the first batches to the last.
-    for round in 0..8_u64 {
-        let mut host = site.host(None);
-        std::thread::sleep(std::time::Duration::from_millis(700 + round * 350));
+/// Orders come in while hosts are killed again and again; then all of them come once more, and all of it is read again from
+/// offset 0. Whatever is asked afterwards is answered as after an undisturbed run.
+fn kills_at_random_moments(set: Set) {
+    const KILLS: usize = 30;
+    let site = Site::city(set, "kills");
+    let mut random = fastrand::Rng::with_seed(13);
+    let orders = std::fs::read_to_string(samples()).unwrap();
+    let orders: Vec<&str> = orders.lines().collect();
+    let feed = |name: String, lines: &[&str]| {
+        let path = site.folder.path().join(name);
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        site.ingest(&path);
+    };
+    let mut host = site.host(None);
+    for (n, part) in orders.chunks(orders.len().div_ceil(KILLS)).enumerate() {
+        feed(format!("part-{n}.ndjson"), part);
+        std::thread::sleep(std::time::Duration::from_millis(random.u64(100..1_000)));
         host.kill();
+        host = site.host(None);
     }
+    site.wait_until_done(&mut [&mut host]);
+    let expected = Outcome::expected();
+    Outcome::of(&site).check(&expected);
+    answered(&host, &expected);
+    // What is refused is refused once more; all else is a duplicate.
+    site.ingest(&samples());
+    site.wait_until_done(&mut [&mut host]);
+    let refused_twice = [&expected.dead_letters[..], &expected.dead_letters].concat();
+    let expected = Outcome { dead_letters: refused_twice, ..expected };
+    Outcome::of(&site).check(&expected);
+    answered(&host, &expected);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+    // Another group over the same table: every record from offset 0. What the first one has sent is not sent again.
+    site.rename_pipelines();
     let mut host = site.host(None);
     site.wait_until_done(&mut [&mut host]);
-    Outcome::of(&site).check(&Outcome::expected());
+    Outcome::of(&site).check(&expected);
+    answered(&host, &expected);
+    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+}
+
+#[test]
+fn kills_at_random_moments_change_nothing() {
+    kills_at_random_moments(Set::Real);
+}
+
+#[test]
+fn kills_at_random_moments_change_nothing_on_the_embedded_set() {
+    kills_at_random_moments(Set::Embedded);
 }

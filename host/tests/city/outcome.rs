@@ -1,6 +1,6 @@
 //! What came out of city-orders, in a form that does not depend on where it ran: compared with `expected/`.
 
-use super::site::{Set, Site, repository, server};
+use super::site::{Host, Set, Site, repository, server};
 use gristmill::log::Log;
 use gristmill::store::{DeadLetterQuery, Store, TableQuery};
 use serde_json::{Value, json};
@@ -109,6 +109,21 @@ fn canonical(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
         other => other.to_string(),
     }
+}
+
+/// Whether `GET /orders` answers with the rows, page by page and filtered.
+#[track_caller]
+pub fn answered(host: &Host, expected: &Outcome) {
+    let texts = |rows: Vec<Value>| sorted(rows.iter().map(canonical).collect());
+    same("GET /orders", &texts(host.rows("/orders?limit=250")), &expected.rows);
+    let of_city = "/orders?city=New%20York&quantity[gte]=30&limit=5";
+    let expected = expected.rows.iter().filter(|row| {
+        let row: Value = serde_json::from_str(row).unwrap();
+        row["city"] == "New York" && row["quantity"].as_i64() >= Some(30)
+    });
+    let expected: Vec<String> = expected.cloned().collect();
+    assert!(!expected.is_empty());
+    same(of_city, &texts(host.rows(of_city)), &expected);
 }
 
 async fn rows(site: &Site, store: &Arc<dyn Store>) -> Vec<String> {

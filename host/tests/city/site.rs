@@ -191,6 +191,18 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Gives the pipelines other names, so that they read every record from offset 0 once more, over the same tables.
+    pub fn rename_pipelines(&self) {
+        let own = format!("\nname = \"{}", self.name);
+        for path in std::iter::once(&self.spec_path).chain(&self.more) {
+            let spec = std::fs::read_to_string(path).unwrap();
+            // The pipeline's name is the first one of its spec.
+            let again = spec.replacen(&own, &format!("{own}-again"), 1);
+            assert_ne!(spec, again);
+            std::fs::write(path, again).unwrap();
+        }
+    }
+
     /// Feeds the example's sample orders.
     pub fn ingest(&self, file: &Path) {
         let partitions = self.spec().source.partitions.to_string();
@@ -421,6 +433,25 @@ impl Host {
             }
             assert!(start.elapsed() < Duration::from_secs(60), "the host does not end: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// All rows that a path answers with, page by page. The path has a query.
+    #[track_caller]
+    pub fn rows(&self, path: &str) -> Vec<Value> {
+        let (mut rows, mut next) = (Vec::new(), String::new());
+        loop {
+            let url = format!("http://{}{path}{next}", self.address);
+            let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+            let page: Value = serde_json::from_str(&text).unwrap();
+            rows.extend(page["rows"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(after) => {
+                    let after: String = url::form_urlencoded::byte_serialize(after.as_bytes()).collect();
+                    next = format!("&after={after}");
+                }
+                None => return rows,
+            }
         }
     }
 

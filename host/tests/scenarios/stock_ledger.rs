@@ -1,6 +1,6 @@
 //! `examples/stock-ledger`: what is in stock is what a simple model says, whatever happened on the way.
 
-use super::{dead_letters, file, rename_pipeline};
+use super::{dead_letters, file, seeds};
 use crate::city::{Host, Set, Site, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,19 +94,45 @@ fn differing(a: &Journal, b: &Journal) -> Vec<String> {
 /// Kind and value by transaction.
 type Journal = BTreeMap<String, (String, i64)>;
 
-/// Stock and journal are what the transactions make of them, whatever their order was.
-#[track_caller]
-fn check(site: &Site, all: &[Moved], never: &BTreeSet<String>) {
-    let found = site.tables();
-    let mut stock: BTreeMap<(i64, i64), i64> = BTreeMap::new();
-    let mut journal = Journal::new();
+/// Amount by store and item.
+type Stock = BTreeMap<(i64, i64), i64>;
+
+/// What the transactions make of stock and journal.
+fn model(all: &[Moved], never: &BTreeSet<String>) -> (Stock, Journal) {
+    let (mut stock, mut journal) = (Stock::new(), Journal::new());
     for moved in all.iter().filter(|moved| !never.contains(&moved.id)) {
         let kind = if moved.sale { "sale" } else { "incoming" };
         *stock.entry((moved.store.into(), moved.item.into())).or_default() +=
             if moved.sale { -moved.value } else { moved.value };
         journal.insert(moved.id.clone(), (kind.to_owned(), moved.value));
     }
-    let number = |row: &Value, column: &str| row[column].as_i64().unwrap();
+    (stock, journal)
+}
+
+fn number(row: &Value, column: &str) -> i64 {
+    row[column].as_i64().unwrap()
+}
+
+fn stock_of(rows: &[Value]) -> Stock {
+    let of = |row| ((number(row, "store_id"), number(row, "item_id")), number(row, "amount"));
+    rows.iter().map(of).collect()
+}
+
+/// What is found when stock is searched.
+#[track_caller]
+fn check_search(host: &Host, all: &[Moved], never: &BTreeSet<String>) {
+    let (mut stock, _) = model(all, never);
+    assert_eq!(stock_of(&host.rows("/stock-ledger/stock?limit=7")), stock);
+    let enough = stock_of(&host.rows("/stock-ledger/stock?store_id=2&amount[gt]=50"));
+    stock.retain(|(store, _), amount| *store == 2 && *amount > 50);
+    assert_eq!(enough, stock);
+}
+
+/// Stock and journal are what the transactions make of them, whatever their order was.
+#[track_caller]
+fn check(site: &Site, all: &[Moved], never: &BTreeSet<String>) {
+    let found = site.tables();
+    let (stock, journal) = model(all, never);
     let found_journal: Journal = found["transactions"]
         .iter()
         .map(|row| {
@@ -116,10 +142,7 @@ fn check(site: &Site, all: &[Moved], never: &BTreeSet<String>) {
         .collect();
     let (missing, more) = (differing(&journal, &found_journal), differing(&found_journal, &journal));
     assert!(missing.is_empty() && more.is_empty(), "missing {missing:?}, unexpected {more:?}");
-    let found_stock: BTreeMap<(i64, i64), i64> = found["items"]
-        .iter()
-        .map(|row| ((number(row, "store_id"), number(row, "item_id")), number(row, "amount")))
-        .collect();
+    let found_stock = stock_of(&found["items"]);
     assert_eq!(found_stock, stock);
     assert!(found_stock.values().all(|amount| *amount >= 0));
     let dead: BTreeSet<String> = dead_letters(site)
@@ -227,11 +250,13 @@ fn stock_is_what_the_journal_says(set: Set, count: usize, kills: usize, seed: u6
     }
     site.wait_until_done(&mut [&mut host]);
     check(&site, &all, &never);
+    check_search(&host, &all, &never);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
-    rename_pipeline(&site);
+    site.rename_pipelines();
     let mut host = site.host(None);
     site.wait_until_done(&mut [&mut host]);
     check(&site, &all, &never);
+    check_search(&host, &all, &never);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
 
@@ -264,7 +289,7 @@ fn undisturbed(
 /// Whatever the order: other transactions, other interleavings, each file twice.
 #[test]
 fn any_interleaving_gives_the_same_stock() {
-    for seed in 100..103 {
+    for seed in seeds(100) {
         let mut random = fastrand::Rng::with_seed(seed);
         let site = site(Set::Embedded, "any", batches_of(random.u32(1..60)));
         let (all, never) = transactions(&mut random, 400);

@@ -1,6 +1,6 @@
 //! `examples/store-events`: whatever order events come in, the star schema is what the events say.
 
-use super::{dead_letters, file, made_up, read, rename_pipeline, same_rows};
+use super::{dead_letters, file, made_up, read, same_rows, seeds};
 use crate::city::{Host, Set, Site, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,10 +188,11 @@ fn any_order_ends_the_same(set: Set, count: usize, kills: usize) {
     check(&site, &events);
     check_questions(&host, &events);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
-    rename_pipeline(&site);
+    site.rename_pipelines();
     let mut host = site.host(None);
     site.wait_until_done(&mut [&mut host]);
     check(&site, &events);
+    check_questions(&host, &events);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
 
@@ -254,6 +255,26 @@ fn any_permutation_of_a_checkout_ends_the_same() {
     let sales = &site.tables()["fact_sales"];
     let canceled = sales.iter().filter(|sale| sale["order_status"] == "Canceled").count();
     assert_eq!((sales.len(), canceled), (120, 40));
+}
+
+/// Other shops, other orders of what they tell.
+#[test]
+fn any_order_of_any_shop_ends_the_same() {
+    for seed in seeds(300) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let site = site(Set::Embedded, "shops", random.u32(1..80), 60);
+        let events = made_up(&site, "store-events", 250, seed);
+        let mut shuffled = events.clone();
+        random.shuffle(&mut shuffled);
+        let mut host = site.host(None);
+        for _ in 0..random.u32(1..=2) {
+            feed(&site, &shuffled, random.bool());
+        }
+        site.wait_until_done(&mut [&mut host]);
+        check(&site, &events);
+        check_questions(&host, &events);
+        assert_eq!(host.terminate(), Some(0), "seed {seed}: {}", host.log());
+    }
 }
 
 /// All orders of so many places.
