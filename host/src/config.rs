@@ -6,7 +6,8 @@ use crate::catalog::signature::TrustedKeys;
 use crate::control::tls::Tls;
 use crate::log::kafka::{KafkaLog, KafkaSettings, Properties};
 use crate::log::{Log, journal::Journal};
-use crate::lookup::{KeyValues, Redis, Reference};
+use crate::lookup::{KeyValues, Redis, Reference, Sources};
+use crate::secrets::Secrets;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::database::Database;
 use crate::store::{self, Store};
@@ -20,13 +21,14 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The environment variables that this host reads, as `compose.yaml` and the documentation may name them.
-pub const ENVIRONMENT: [&str; 24] = [
+pub const ENVIRONMENT: [&str; 25] = [
     "GRISTMILL_REQUIRE_SIGNATURE",
     "GRISTMILL_TRUSTED_KEYS",
     "GRISTMILL_UPLOAD_WASI",
     "GRISTMILL_UPLOAD_BYTES_MAX",
     "GRISTMILL_MAIL_LEASE_MS",
     "GRISTMILL_CACHE",
+    "GRISTMILL_SECRETS",
     "GRISTMILL_LOG",
     "GRISTMILL_STORE",
     "GRISTMILL_LOOKUP",
@@ -115,6 +117,9 @@ pub struct Settings {
     /// The folder that keeps compiled modules: private to this user
     #[arg(long, env = "GRISTMILL_CACHE", global = true, value_name = "FOLDER")]
     pub cache: Option<PathBuf>,
+    /// The folder of the secrets that specs name, a file for each: guests have digests made with them and never see them
+    #[arg(long, env = "GRISTMILL_SECRETS", global = true, value_name = "FOLDER")]
+    pub secrets: Option<PathBuf>,
     /// How long a silent host keeps its partitions, milliseconds (brokers allow 6000 or more unless told otherwise)
     #[arg(long, env = "GRISTMILL_SESSION_TIMEOUT_MS", global = true, value_name = "MS")]
     pub session_timeout_ms: Option<u32>,
@@ -202,6 +207,7 @@ impl Settings {
             open_ingest: self.open_ingest.or(file.open_ingest),
             data: self.data.or(file.data),
             cache: self.cache.or(file.cache),
+            secrets: self.secrets.or(file.secrets),
             session_timeout_ms: self.session_timeout_ms.or(file.session_timeout_ms),
             mail_lease_ms: self.mail_lease_ms.or(file.mail_lease_ms),
             ingest_records_per_second_max: self
@@ -373,6 +379,19 @@ impl Settings {
             bail!("GRISTMILL_LOG: `{}` is not kafka://host:port or journal:", without_secrets(&log_url));
         };
         Ok((store, log))
+    }
+
+    /// What the lookups of all pipelines ask.
+    ///
+    /// # Errors
+    /// A setting that names nothing.
+    pub fn open_sources(&self, store: &Arc<dyn Store>) -> anyhow::Result<Sources> {
+        Ok(Sources { keys: self.open_lookup(store)?, secrets: self.secrets() })
+    }
+
+    /// The secrets of this host.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::of(self.secrets.clone())
     }
 
     /// The server of lookups.

@@ -27,6 +27,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod record;
 pub mod sabotage;
+pub mod secrets;
 pub mod sites;
 pub mod spec;
 pub mod store;

@@ -41,6 +41,7 @@ fn everything(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
         steps.run("tests in other languages", languages::test_natively)?;
         steps.run("cases of guests", || cases(&modules))?;
     }
+    steps.run("modules of the examples, compiled", compile_modules)?;
     let folder = Folder::open(None)?;
     let running = steps.run("services up", || services::up(&folder))?;
     let outcome = test(steps, filter, &running);
@@ -81,6 +82,22 @@ fn cases(modules: &[guests::Module]) -> Result<()> {
     };
     modules.iter().try_for_each(|module| test(&module.path, module.name))?;
     languages::ALL.iter().try_for_each(|other| test(&other.module()?, other.twin))
+}
+
+/// Fills the cache that all hosts of this user share: hosts that tests kill within a second would never get to the end of
+/// compiling a module.
+fn compile_modules() -> Result<()> {
+    workspace::run(workspace::cargo().args(["build", "--package", HOST, "--features", FEATURES]))?;
+    let host = workspace::target_folder()?.join("debug").join(HOST);
+    for example in std::fs::read_dir(workspace::root().join("examples"))? {
+        let spec = example?.path().join("pipeline.toml");
+        if spec.is_file() {
+            let mut check = Command::new(&host);
+            check.arg("check").arg(spec).env("GRISTMILL_MODULES", guests::modules_folder()?);
+            workspace::run_quietly(&mut check)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_sources(steps: &mut Steps) -> Result<()> {

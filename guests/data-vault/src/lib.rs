@@ -41,20 +41,21 @@ impl Transform for DataVault {
     "recipe": {
       "description": "How keys and hashdiffs are made.",
       "anyOf": [
-        { "enum": ["framed", "automate-dv", "datavault4dbt", "uuid3-x500", "dbt-utils"] },
+        { "enum": ["framed", "keyed", "automate-dv", "datavault4dbt", "uuid3-x500", "dbt-utils"] },
         {
           "type": "object",
           "required": ["name"],
           "additionalProperties": false,
           "properties": {
-            "name": { "enum": ["framed", "automate-dv", "datavault4dbt", "uuid3-x500", "dbt-utils"] },
+            "name": { "enum": ["framed", "keyed", "automate-dv", "datavault4dbt", "uuid3-x500", "dbt-utils"] },
             "algorithm": { "enum": ["md5", "sha1", "sha256"] },
             "output": { "enum": ["binary", "hex"] },
             "upper": { "type": "boolean" },
             "upper_hashdiffs": { "type": "boolean" },
             "delimiter": { "type": "string" },
             "null": { "type": "string" },
-            "zoned": { "type": "boolean" }
+            "zoned": { "type": "boolean" },
+            "secret": { "description": "Of the recipe keyed: the name of a secret.", "type": "string" }
           }
         }
       ]

@@ -5,7 +5,7 @@
 
 use crate::text::upper;
 use gristmill_sdk::Kind;
-use gristmill_sdk::hashing::{Algorithm, push_hex};
+use gristmill_sdk::hashing::{Algorithm, Digests, Values, digest_many, keyed_digest_many, push_hex};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -25,6 +25,8 @@ pub enum Config {
 pub enum Name {
     /// Length-prefixed values: no two lists of values have one preimage.
     Framed,
+    /// The same, and keyed digests of them: who does not have the secret cannot try values.
+    Keyed,
     /// AutomateDV's.
     AutomateDv,
     /// datavault4dbt's.
@@ -54,6 +56,8 @@ pub struct Options {
     /// Whether points in time have a zone, `+00`.
     #[serde(default)]
     zoned: bool,
+    /// The name of the secret of keyed digests.
+    secret: Option<String>,
 }
 
 /// The hash functions by their names.
@@ -86,7 +90,20 @@ pub struct Recipe {
     delimiter: String,
     null: String,
     zoned: bool,
+    secret: Option<Secret>,
 }
+
+/// A secret that the host has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Secret {
+    name: String,
+    /// What tells it from other secrets and does not give it away: the beginning of the keyed digest of [`MARKED`].
+    mark: String,
+}
+
+const MARKED: &str = "gristmill data-vault recipe";
+/// Bytes of a mark.
+const MARK_BYTES: usize = 4;
 
 /// What is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,11 +150,12 @@ impl Recipe {
                 delimiter: None,
                 null: None,
                 zoned: false,
+                secret: None,
             },
         };
         let name = options.name;
         let (algorithm, output, upper, delimiter, null) = match name {
-            Name::Framed => (Algorithm::Sha256, Output::Binary, false, "", ""),
+            Name::Framed | Name::Keyed => (Algorithm::Sha256, Output::Binary, false, "", ""),
             Name::AutomateDv => (Algorithm::Md5, Output::Binary, true, "||", "^^"),
             Name::Datavault4dbt => (Algorithm::Md5, Output::Hex, true, "||", "^^"),
             Name::Uuid3X500 => (Algorithm::Md5, Output::Binary, false, "_", "None"),
@@ -153,20 +171,28 @@ impl Recipe {
             fixed(options.delimiter.is_some(), "delimiter")?;
             fixed(options.null.is_some(), "null")?;
         }
-        if matches!(name, Name::Framed | Name::Uuid3X500 | Name::DbtUtils) {
+        if matches!(name, Name::Framed | Name::Keyed | Name::Uuid3X500 | Name::DbtUtils) {
             fixed(options.upper.is_some(), "upper")?;
             fixed(options.upper_hashdiffs.is_some(), "upper_hashdiffs")?;
         }
         let upper_keys = options.upper.unwrap_or(upper);
+        let algorithm = options.algorithm.map_or(algorithm, AlgorithmName::algorithm);
+        let secret = match (name, options.secret) {
+            (Name::Keyed, Some(secret)) => Some(Secret::known(secret, algorithm)?),
+            (Name::Keyed, None) => return Err("secret: the recipe `keyed` needs the name of one".to_owned()),
+            (_, Some(_)) => return Err("secret: goes with the recipe `keyed` only".to_owned()),
+            (_, None) => None,
+        };
         Ok(Self {
             name,
-            algorithm: options.algorithm.map_or(algorithm, AlgorithmName::algorithm),
+            algorithm,
             output: options.output.unwrap_or(output),
             upper_keys,
             upper_hashdiffs: options.upper_hashdiffs.unwrap_or(upper_keys),
             delimiter: options.delimiter.unwrap_or_else(|| delimiter.to_owned()),
             null: options.null.unwrap_or_else(|| null.to_owned()),
             zoned: options.zoned,
+            secret,
         })
     }
 
@@ -174,6 +200,7 @@ impl Recipe {
     pub fn id(&self) -> String {
         let name = match self.name {
             Name::Framed => "framed",
+            Name::Keyed => "keyed",
             Name::AutomateDv => "automate-dv",
             Name::Datavault4dbt => "datavault4dbt",
             Name::Uuid3X500 => "uuid3-x500",
@@ -195,12 +222,16 @@ impl Recipe {
             _ => String::new(),
         };
         let zoned = if self.zoned { " zoned" } else { "" };
-        format!("{name} {algorithm}{case}{marks}{zoned}")
+        let secret = self.secret.as_ref().map_or_else(String::new, |secret| format!(" {}", secret.mark));
+        format!("{name} {algorithm}{case}{marks}{zoned}{secret}")
     }
 
-    /// The hash function.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    /// The digests of preimages.
+    pub fn digests(&self, preimages: &Values) -> Result<Digests, String> {
+        match &self.secret {
+            None => Ok(digest_many(self.algorithm, preimages)),
+            Some(secret) => keyed_digest_many(&secret.name, self.algorithm, preimages),
+        }
     }
 
     /// Whether points in time have a zone in their texts.
@@ -235,7 +266,7 @@ impl Recipe {
     /// given without.
     pub fn preimage(&self, values: &[Option<Cow<'_, str>>], of: Use, list: bool) -> Preimage {
         match self.name {
-            Name::Framed => Preimage::Bytes(framed(values)),
+            Name::Framed | Name::Keyed => Preimage::Bytes(framed(values)),
             Name::AutomateDv => self.automate_dv(values, of, list),
             Name::Datavault4dbt => self.datavault4dbt(values, of),
             Name::DbtUtils => Preimage::Bytes(self.joined(values).into_bytes()),
@@ -338,6 +369,19 @@ impl Recipe {
     }
 }
 
+impl Secret {
+    /// The secret of this name, which the host must have for this stage.
+    fn known(name: String, algorithm: Algorithm) -> Result<Self, String> {
+        let mut values = Values::default();
+        values.push(MARKED);
+        let digests =
+            keyed_digest_many(&name, algorithm, &values).map_err(|what| format!("secret: {what}"))?;
+        let mut mark = String::new();
+        push_hex(&mut mark, digests.get(0).and_then(|digest| digest.get(..MARK_BYTES)).unwrap_or_default());
+        Ok(Self { name, mark })
+    }
+}
+
 /// The longest digest, SHA-256's.
 const WIDTH_MAX: usize = 32;
 
@@ -403,11 +447,30 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_two_secrets_are_of_two_recipes() {
+        gristmill_sdk::testing::secret("a", *b"a secret of its own");
+        gristmill_sdk::testing::secret("b", *b"a secret of another");
+        let compile = |json: &str| Recipe::compile(serde_json::from_str(json).unwrap()).unwrap();
+        let [a, b] =
+            [r#"{"name": "keyed", "secret": "a"}"#, r#"{"name": "keyed", "secret": "b"}"#].map(compile);
+        assert!(a.id().starts_with("keyed sha256 ") && a.id().len() == 21, "{}", a.id());
+        assert_ne!(a.id(), b.id());
+        let mut values = Values::default();
+        values.push(framed(&[Some(Cow::Borrowed("Ada"))]));
+        assert_eq!(a.digests(&values).unwrap(), a.digests(&values).unwrap());
+        assert_ne!(a.digests(&values).unwrap(), b.digests(&values).unwrap());
+        assert_ne!(a.digests(&values).unwrap(), compile(r#""framed""#).digests(&values).unwrap());
+    }
+
+    #[test]
     fn options_that_a_recipe_does_not_have_are_refused() {
         for (json, what) in [
             (r#"{"name": "framed", "upper": true}"#, "upper: "),
             (r#"{"name": "uuid3-x500", "algorithm": "sha1"}"#, "algorithm: "),
             (r#"{"name": "datavault4dbt", "null": "@@"}"#, "null: "),
+            (r#"{"name": "framed", "secret": "x"}"#, "secret: goes with"),
+            (r#"{"name": "keyed"}"#, "secret: the recipe"),
+            (r#"{"name": "keyed", "secret": "unknown"}"#, "secret: there is no secret `unknown`"),
         ] {
             let config = serde_json::from_str(json).unwrap();
             assert!(Recipe::compile(config).unwrap_err().starts_with(what), "{json}");

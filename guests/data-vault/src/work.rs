@@ -5,8 +5,8 @@ use crate::recipe::{Digest, Preimage, Recipe, Use};
 use crate::text::text;
 use crate::vault::{Entity, Parent, State, Vault};
 use gristmill_rules::{Facts, Made, Value, put};
-use gristmill_sdk::hashing::{Digests, Values, digest_many};
-use gristmill_sdk::{Date, Faults, Out, RowWriter, Timestamp};
+use gristmill_sdk::hashing::{Digests, Values};
+use gristmill_sdk::{Date, Failure, Faults, Out, RowWriter, Timestamp};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -38,7 +38,11 @@ pub fn load<'r>(
     else {
         return;
     };
-    let keys = hash(vault, &hubs, &links, &satellites);
+    let keys = match hash(vault, &hubs, &links, &satellites) {
+        Ok(keys) => keys,
+        // The host knew the secret when the stage was configured.
+        Err(what) => return faults.add(Failure::retry("no-digests", what)),
+    };
     let stamps = [load_date, record_source];
     for (place, hub) in vault.hubs.iter().enumerate() {
         let of_hub = nth(&keys.hubs, place);
@@ -108,7 +112,12 @@ struct Hashed {
     hashdiffs: Vec<Keys>,
 }
 
-fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[Drafts<'_>]) -> Hashed {
+fn hash(
+    vault: &Vault,
+    hubs: &[Drafts<'_>],
+    links: &[Drafts<'_>],
+    satellites: &[Drafts<'_>],
+) -> Result<Hashed, String> {
     let recipe = &vault.recipe;
     let mut work = Waiting::new(recipe);
     let of_hubs: Vec<Vec<Slot>> =
@@ -133,7 +142,7 @@ fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[
             Some(())
         }),
     };
-    let digests = work.digest();
+    let digests = work.digest()?;
     let resolve = |slots: Vec<Vec<Slot>>, digests: &Digests| -> Vec<Keys> {
         let keys = |slots: Vec<Slot>| slots.into_iter().map(|slot| slot.resolve(recipe, digests)).collect();
         slots.into_iter().map(keys).collect()
@@ -146,11 +155,11 @@ fn hash(vault: &Vault, hubs: &[Drafts<'_>], links: &[Drafts<'_>], satellites: &[
             texts.push(Some(Cow::Owned(recipe.shown(at(nth(&hub_keys, hub), row)?))));
             Some(())
         });
-        resolve(slots, &work.digest())
+        resolve(slots, &work.digest()?)
     } else {
         resolve(of_links, &digests)
     };
-    Hashed { hubs: hub_keys, links: link_keys, hashdiffs }
+    Ok(Hashed { hubs: hub_keys, links: link_keys, hashdiffs })
 }
 
 /// What waits for the keys of links: `part` adds what a hub contributes, or says that there is no such hub.
@@ -257,8 +266,8 @@ impl<'w> Waiting<'w> {
         drafts.iter().map(|row| if row.is_some() { slot } else { Slot::Known(None) }).collect()
     }
 
-    fn digest(&self) -> Digests {
-        digest_many(self.recipe.algorithm(), &self.values)
+    fn digest(&self) -> Result<Digests, String> {
+        self.recipe.digests(&self.values)
     }
 }
 

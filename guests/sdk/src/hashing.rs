@@ -151,14 +151,56 @@ pub fn digest_many(algorithm: Algorithm, values: &Values) -> Digests {
     Digests { width: algorithm.width(), data: digest(algorithm, &values.0) }
 }
 
+/// The keyed digests (HMAC) of all values, made with a secret of the host's: whoever reads them cannot find out by trying what
+/// they were made of. Natively, [`testing::secret`](crate::testing::secret) says what the secret is.
+///
+/// # Errors
+/// The pipeline's spec lets this stage use no such secret. Ask for no value at all in
+/// [`configure`](crate::Transform::configure) to find out.
+pub fn keyed_digest_many(secret: &str, algorithm: Algorithm, values: &Values) -> Result<Digests, String> {
+    Ok(Digests { width: algorithm.width(), data: keyed(secret, algorithm, &values.0)? })
+}
+
+#[cfg(target_family = "wasm")]
+impl Algorithm {
+    fn to_contract(self) -> host::Algorithm {
+        match self {
+            Self::Md5 => host::Algorithm::Md5,
+            Self::Sha1 => host::Algorithm::Sha1,
+            Self::Sha256 => host::Algorithm::Sha256,
+        }
+    }
+}
+
 #[cfg(target_family = "wasm")]
 fn digest(algorithm: Algorithm, values: &Blobs) -> Vec<u8> {
-    let algorithm = match algorithm {
-        Algorithm::Md5 => host::Algorithm::Md5,
-        Algorithm::Sha1 => host::Algorithm::Sha1,
-        Algorithm::Sha256 => host::Algorithm::Sha256,
-    };
-    host::digest_many(algorithm, values)
+    host::digest_many(algorithm.to_contract(), values)
+}
+
+#[cfg(target_family = "wasm")]
+fn keyed(secret: &str, algorithm: Algorithm, values: &Blobs) -> Result<Vec<u8>, String> {
+    host::keyed_digest_many(secret, algorithm.to_contract(), values)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn keyed(secret: &str, algorithm: Algorithm, values: &Blobs) -> Result<Vec<u8>, String> {
+    use hmac::{Hmac, KeyInit, Mac};
+    fn append<M: Mac + KeyInit>(secret: &[u8], value: &[u8], digests: &mut Vec<u8>) -> Result<(), String> {
+        let mut keyed = <M as KeyInit>::new_from_slice(secret).map_err(|error| error.to_string())?;
+        keyed.update(value);
+        digests.extend_from_slice(&keyed.finalize().into_bytes());
+        Ok(())
+    }
+    let secret = crate::testing::known_secret(secret)?;
+    let mut digests = Vec::with_capacity(values.ends.len() * algorithm.width());
+    for value in (0..values.ends.len()).filter_map(|index| crate::packed::nth(values, index)) {
+        match algorithm {
+            Algorithm::Md5 => append::<Hmac<md5::Md5>>(&secret, value, &mut digests)?,
+            Algorithm::Sha1 => append::<Hmac<sha1::Sha1>>(&secret, value, &mut digests)?,
+            Algorithm::Sha256 => append::<Hmac<sha2::Sha256>>(&secret, value, &mut digests)?,
+        }
+    }
+    Ok(digests)
 }
 
 #[cfg(not(target_family = "wasm"))]

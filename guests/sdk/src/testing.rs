@@ -39,6 +39,7 @@ use crate::bindings::gristmill::transform::types::{Batch, Blobs, Header};
 use crate::instance::Instance;
 use crate::packed::{narrow, no_blobs, push_blob};
 use crate::{Transform, packed::Packed as _};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// A record to test with.
@@ -99,6 +100,21 @@ impl Answers {
         let table = self.0.get(lookup);
         keys.iter().map(|key| table.and_then(|table| table.get(key)).cloned()).collect()
     }
+}
+
+thread_local! {
+    static SECRETS: RefCell<HashMap<String, Vec<u8>>> = RefCell::default();
+}
+
+/// Lets transforms on this thread have digests made with a secret of this name.
+pub fn secret(name: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+    SECRETS.with_borrow_mut(|secrets| secrets.insert(name.into(), bytes.into()));
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn known_secret(name: &str) -> Result<Vec<u8>, String> {
+    let known = SECRETS.with_borrow(|secrets| secrets.get(name).cloned());
+    known.ok_or_else(|| format!("there is no secret `{name}`: give one with gristmill_sdk::testing::secret"))
 }
 
 /// What each record causes, in order.

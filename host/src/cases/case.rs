@@ -7,6 +7,7 @@ use super::input;
 use super::json::Json;
 use crate::lookup::{Answers, Lookups, Unavailable};
 use crate::record::Batch;
+use crate::secrets::{ByName, Secret};
 use crate::spec::{self, Issue, suggestion};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +45,8 @@ struct Raw {
     compare: Compare,
     #[serde(default)]
     lookups: BTreeMap<String, Spanned<toml::Value>>,
+    #[serde(default)]
+    secrets: BTreeMap<String, Spanned<String>>,
 }
 
 fn topic() -> String {
@@ -61,6 +64,7 @@ pub(super) struct Case {
     /// The line of each record in its file.
     pub(super) lines: Vec<usize>,
     pub(super) answers: CaseAnswers,
+    pub(super) secrets: ByName,
     /// `None` if the file is not there.
     pub(super) expected: Option<Expected>,
 }
@@ -112,6 +116,12 @@ impl Case {
             Ok((lookup, answers))
         });
         let answers = CaseAnswers(answers.collect::<Result<_, String>>()?);
+        let secrets = raw.secrets.into_iter().map(|(name, text_of)| {
+            let secret = Secret::new(text_of.get_ref().as_bytes())
+                .map_err(|what| reader.wrong(text, text_of.span(), format!("secret `{name}`: {what}")))?;
+            Ok((name, secret))
+        });
+        let secrets = secrets.collect::<Result<_, String>>()?;
         let input = reader.text(INPUT)?;
         let (batch, lines) = input::parse(input.unwrap_or_default(), &raw.topic, raw.partition)
             .map_err(|error| reader.at(INPUT, &error))?;
@@ -125,7 +135,7 @@ impl Case {
             let what = if input.is_some() { "no record in it" } else { "not there; it holds the records" };
             return Err(reader.at(INPUT, &format!(": {what}")));
         }
-        Ok(Case { about: raw.about, config, compare: raw.compare, batch, lines, answers, expected })
+        Ok(Case { about: raw.about, config, compare: raw.compare, batch, lines, answers, secrets, expected })
     }
 }
 

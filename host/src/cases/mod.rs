@@ -255,11 +255,11 @@ impl Ran {
 /// One run: an instance, configured and called once.
 fn attempt(module: &Module, name: &str, case: &Case, limits: &Limits) -> (Option<Shape>, Caused, Cost) {
     let place = format!("case {name}");
-    let mut trial =
-        match Trial::configure(module, &place, &case.config, limits, Arc::new(case.answers.clone())) {
-            Ok(trial) => trial,
-            Err(unready) => return (None, Caused::Unready(unready), Cost::default()),
-        };
+    let (answers, secrets) = (Arc::new(case.answers.clone()), case.secrets.clone());
+    let mut trial = match Trial::configure(module, &place, &case.config, limits, answers, secrets) {
+        Ok(trial) => trial,
+        Err(unready) => return (None, Caused::Unready(unready), Cost::default()),
+    };
     if case.batch.is_empty() {
         // A case that expects its configuration to be refused, and it is not.
         let cost = Cost { memory_bytes: trial.memory_bytes(), ..Cost::default() };

@@ -214,9 +214,9 @@ impl Registry {
 
     /// Whether its modules are there, take their configuration, and fit its tables, outputs and lookups.
     async fn opens(&self, spec: &Arc<Spec>) -> Result<(), Error> {
-        let (store, keys) = (self.store.clone(), self.keys.clone());
+        let (store, sources) = (self.store.clone(), self.sources.clone());
         let lookups: Arc<dyn Lookups> =
-            Arc::new(PipelineLookups::new(spec.clone(), store, keys, Handle::current()));
+            Arc::new(PipelineLookups::new(spec.clone(), store, sources, Handle::current()));
         match deploy::own_stages(&self.store, &self.engine, spec, &lookups).await {
             Ok(stages) => {
                 for stage in &stages.stages {

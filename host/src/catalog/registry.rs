@@ -7,7 +7,7 @@ use super::wake::Wake;
 use super::{Activation, HostReport, Kept, LaneReport, NewActivation, NewVersion, Removed, Version, names};
 use crate::deploy::{self, ALIVE_MS_MAX, Prepare};
 use crate::lane::now_ms;
-use crate::lookup::KeyValues;
+use crate::lookup::Sources;
 use crate::sites::{Site, Sites};
 use crate::spec::Spec;
 use crate::store::{self, Store};
@@ -30,8 +30,8 @@ pub struct Registry {
     pub policy: Policy,
     /// The pipelines of this host.
     pub sites: Arc<Sites>,
-    /// The server that pipelines' lookups ask.
-    pub keys: Arc<dyn KeyValues>,
+    /// What pipelines' lookups ask.
+    pub sources: Sources,
     /// Tells this host of a change.
     pub wake: Wake,
     /// Modules that are checked at once: checking one takes a core and much memory.

@@ -3,6 +3,7 @@
 use super::{SpecPath, read_spec};
 use crate::config::Settings;
 use crate::lookup::{Answers, Lookups, Unavailable};
+use crate::secrets::{Secret, Secrets};
 use crate::transform::Pipeline;
 use std::sync::Arc;
 
@@ -17,19 +18,23 @@ pub(super) struct Arguments {
 }
 
 /// Nothing is looked up while a spec is checked.
-struct NoLookups;
+struct NoLookups(Secrets);
 
 impl Lookups for NoLookups {
     fn get_many(&self, lookup: &str, _keys: &[Vec<u8>]) -> Result<Answers, Unavailable> {
         Err(Unavailable { lookup: lookup.to_owned(), message: "not while a spec is checked".to_owned() })
     }
+
+    fn secret(&self, name: &str) -> Result<Secret, String> {
+        self.0.get(name)
+    }
 }
 
 pub(super) async fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<()> {
     let spec = read_spec(&arguments.spec)?;
-    let (checked, engine) = (spec.clone(), settings.open_engine()?);
+    let (checked, engine, secrets) = (spec.clone(), settings.open_engine()?, settings.secrets());
     let transform = tokio::task::spawn_blocking(move || -> anyhow::Result<Pipeline> {
-        let lookups: Arc<dyn Lookups> = Arc::new(NoLookups);
+        let lookups: Arc<dyn Lookups> = Arc::new(NoLookups(secrets));
         Ok(Pipeline::load(&engine, &checked, &lookups)?)
     })
     .await??;

@@ -42,9 +42,9 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> anyhow::Re
     };
     let (spec, table) = writer(&specs, &arguments.table)?;
     let rows = rows(&store, &spec, table, &arguments.key).await?;
-    let keys = settings.open_lookup(&store)?;
+    let sources = settings.open_sources(&store)?;
     let lookups: Arc<dyn Lookups> =
-        Arc::new(PipelineLookups::new(spec.clone(), store.clone(), keys, Handle::current()));
+        Arc::new(PipelineLookups::new(spec.clone(), store.clone(), sources, Handle::current()));
     let transform = stages(&store, &settings.open_engine()?, &spec, &lookups).await?;
     let question = Question {
         spec: spec.clone(),

@@ -33,9 +33,13 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Value> {
 
 pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> Result<Json<Value>, Problem> {
     let name = parts(name)?;
-    let spec = site.pipeline(&name).ok_or_else(|| unknown(&site, &name))?;
+    let spec = site.pipeline(&name);
     let statuses = site.state.status.pipelines().await;
     let status: Option<PipelineStatus> = statuses.into_iter().find(|status| status.name == name);
+    // One of the catalog that this host cannot run has a status, which says why, and no spec here.
+    if spec.is_none() && status.is_none() {
+        return Err(unknown(&site, &name));
+    }
     let store = &site.state.store;
     let in_force = store.in_force(&name).await?;
     let dead_letters = store.dead_letter_counts(&name).await?;
@@ -43,10 +47,10 @@ pub(super) async fn show(State(site): State<Arc<Site>>, name: Parts<String>) -> 
     let by_code: serde_json::Map<String, Value> =
         dead_letters.into_iter().map(|(code, count)| (code, json!(count))).collect();
     Ok(Json(json!({
-        "name": spec.name,
-        "about": spec.about,
-        "source": spec.source.topic,
-        "stages": spec.stages.iter().map(|stage| stage_shown(stage, &in_force)).collect::<Vec<_>>(),
+        "name": name,
+        "about": spec.as_ref().map_or("", |spec| &spec.about),
+        "source": spec.as_ref().map(|spec| &spec.source.topic),
+        "stages": spec.iter().flat_map(|spec| &spec.stages).map(|stage| stage_shown(stage, &in_force)).collect::<Vec<_>>(),
         "state": status.as_ref().map(|status| status.state),
         "error": status.as_ref().and_then(|status| status.error.clone()),
         "lanes": status.map(|status| status.lanes).unwrap_or_default(),

@@ -47,7 +47,7 @@ pub(super) fn all() -> Value {
                 "lanes": count, "lag": { "type": ["integer", "null"] }, "error": { "type": ["string", "null"] } } } } } },
         "Pipeline": { "type": "object", "required": ["name", "state", "lanes", "dead_letters", "parked", "mails"],
             "properties": {
-                "name": { "type": "string" }, "about": { "type": "string" }, "source": { "type": "string" },
+                "name": { "type": "string" }, "about": { "type": "string" }, "source": { "type": ["string", "null"] },
                 "stages": { "type": "array", "items": { "type": "object" } },
                 "state": { "type": ["string", "null"] }, "error": { "type": ["string", "null"] },
                 "lanes": { "type": "array", "items": { "type": "object", "required": ["topic", "partition", "batch"],

@@ -122,7 +122,7 @@ impl Host {
         let tls = settings.tls()?;
         let mail = settings.open_mail()?;
         let (store, log) = settings.open().await?;
-        let keys = settings.open_lookup(&store)?;
+        let sources = settings.open_sources(&store)?;
         let engine = settings.open_engine()?;
         let (taken_up, wake, sites) = (Arc::new(Notify::new()), Wake::default(), Arc::new(Sites::default()));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -131,7 +131,7 @@ impl Host {
             store: store.clone(),
             log: log.clone(),
             engine: engine.clone(),
-            keys: keys.clone(),
+            sources: sources.clone(),
             guest_calls: cores.max(2),
             mail_committed: mail_committed.clone(),
             taken_up: taken_up.clone(),
@@ -143,7 +143,7 @@ impl Host {
             meter: settings.open_meter()?,
             policy: settings.policy()?,
             sites: sites.clone(),
-            keys,
+            sources,
             wake: wake.clone(),
             checks: Semaphore::new(1),
         });

@@ -4,7 +4,7 @@ use crate::deploy;
 use crate::lane::GuestSlots;
 use crate::live::Live;
 use crate::log::Log;
-use crate::lookup::{KeyValues, Lookups, PipelineLookups};
+use crate::lookup::{Lookups, PipelineLookups, Sources};
 use crate::pipeline::{Parts, Pipeline};
 use crate::sites::Site;
 use crate::spec::Spec;
@@ -21,7 +21,7 @@ pub(super) struct Works {
     pub(super) store: Arc<dyn Store>,
     pub(super) log: Arc<dyn Log>,
     pub(super) engine: Engine,
-    pub(super) keys: Arc<dyn KeyValues>,
+    pub(super) sources: Sources,
     /// Guest calls of one pipeline that run at once.
     pub(super) guest_calls: usize,
     pub(super) mail_committed: Arc<Notify>,
@@ -44,9 +44,9 @@ impl Works {
     ) -> anyhow::Result<Arc<Site>> {
         let named = || format!("pipeline {}", spec.name);
         self.store.prepare_tables(&spec).await.with_context(named)?;
-        let (store, keys) = (self.store.clone(), self.keys.clone());
+        let (store, sources) = (self.store.clone(), self.sources.clone());
         let lookups: Arc<dyn Lookups> =
-            Arc::new(PipelineLookups::new(spec.clone(), store, keys, Handle::current()));
+            Arc::new(PipelineLookups::new(spec.clone(), store, sources, Handle::current()));
         let own = deploy::own_stages(&self.store, &self.engine, &spec, &lookups).await.with_context(named)?;
         let own = adapt(own)?;
         let first = deploy::first_stages(&self.store, &self.engine, &spec, &lookups, &own);

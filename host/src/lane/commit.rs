@@ -37,6 +37,7 @@ pub(super) fn run(
     to_publish: &SyncSender<ToPublish>,
 ) {
     while let Ok(work) = committing.recv() {
+        let start = Instant::now();
         fence.published = context.progress.published.load(Ordering::Relaxed);
         if sabotage::publish_first() && !published_first(context, fence, &work, to_publish) {
             return;
@@ -66,6 +67,8 @@ pub(super) fn run(
         if to_publish.send(ToPublish { batch, next_offset, outbox }).is_err() {
             return;
         }
+        let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        context.progress.commit_us.store(took, Ordering::Relaxed);
     }
 }
 

@@ -101,7 +101,7 @@ impl Commits {
 pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commits: Commits) {
     let mut looked: Option<Instant> = None;
     let mut failures = 0;
-    let wait = Duration::from_millis(context.spec.limits.batch_wait_ms_max);
+    let wait_max = Duration::from_millis(context.spec.limits.batch_wait_ms_max);
     // A lane that has been idle gives a record on at once; under load a batch collects until its time has come.
     let mut collect_until = Instant::now();
     let mut room = Room::default();
@@ -142,7 +142,8 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
                     read_up_to = next_offset;
                 }
                 failures = 0;
-                collect_until = Instant::now() + wait;
+                let took = Duration::from_micros(context.progress.commit_us.load(Ordering::Relaxed));
+                collect_until = Instant::now() + collect_for(took, wait_max);
                 let piece = Piece { batch, origin, taken_out: TakenOut::default(), searching: false };
                 if work_through(context, &mut worker, &mut commits, piece).is_none() {
                     return;
@@ -160,6 +161,17 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
     }
     // What was read is finished.
     settle(context, &mut worker, &mut commits);
+}
+
+/// How long a batch collects at least, unless the spec says less.
+const COLLECT_MIN: Duration = Duration::from_millis(20);
+/// How many times as long as the last batch took to be committed: the lane commits for a fifth of its time at most, and when
+/// many lanes share a machine and each commit takes longer, there are fewer and wider ones.
+const COLLECT_TIMES: u32 = 4;
+
+/// How long a batch collects if the last one took so long to be committed.
+fn collect_for(took: Duration, max: Duration) -> Duration {
+    (took * COLLECT_TIMES).max(COLLECT_MIN).min(max)
 }
 
 /// A batch, or a part of one that is committed by itself.
@@ -391,5 +403,20 @@ impl Worker {
             telemetry::step(&context.id.pipeline, "swap", pause);
         }
         context.live.taken_up.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_collect_for_as_long_as_commits_leave_room() {
+        let millis = Duration::from_millis;
+        for (took, max, expected) in
+            [(0, 100, 20), (4, 100, 20), (10, 100, 40), (3_000, 100, 100), (10, 5, 5)]
+        {
+            assert_eq!(collect_for(millis(took), millis(max)), millis(expected), "{took} ms");
+        }
     }
 }

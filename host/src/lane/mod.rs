@@ -30,7 +30,7 @@ use crate::spec::Spec;
 use crate::store::{Fence, Store};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -69,6 +69,8 @@ pub struct Progress {
     pub seen_all_up_to: AtomicI64,
     /// The last published batch.
     pub published: AtomicI64,
+    /// How long the last batch took to be committed and to be given on to be published, microseconds.
+    pub commit_us: AtomicU64,
     /// What is being repeated, and why; `None` if all is well.
     pub trouble: Mutex<Option<String>>,
     /// Which activations it works with.

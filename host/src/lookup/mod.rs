@@ -7,6 +7,7 @@ mod redis;
 use cache::Cache;
 pub use redis::Redis;
 
+use crate::secrets::{Secret, Secrets};
 use crate::spec::{Lookup, LookupSource, Spec};
 use crate::store::Store;
 use crate::telemetry;
@@ -35,6 +36,23 @@ pub trait Lookups: Send + Sync {
     /// # Errors
     /// [`Unavailable`] after the lookup's time limit at the latest.
     fn get_many(&self, lookup: &str, keys: &[Vec<u8>]) -> Result<Answers, Unavailable>;
+
+    /// A secret that digests may be made with.
+    ///
+    /// # Errors
+    /// There is none of this name, or it is not one: what to do.
+    fn secret(&self, name: &str) -> Result<Secret, String> {
+        Secrets::default().get(name)
+    }
+}
+
+/// What this host has for all its pipelines.
+#[derive(Clone)]
+pub struct Sources {
+    /// The server of `GRISTMILL_LOOKUP`.
+    pub keys: Arc<dyn KeyValues>,
+    /// The secrets of `GRISTMILL_SECRETS`.
+    pub secrets: Secrets,
 }
 
 /// A server that answers many keys at once.
@@ -65,22 +83,21 @@ impl KeyValues for Reference {
 pub struct PipelineLookups {
     spec: Arc<Spec>,
     store: Arc<dyn Store>,
-    keys: Arc<dyn KeyValues>,
+    sources: Sources,
     runtime: Handle,
     /// Of each declared lookup, if it keeps answers.
     caches: Vec<Option<Cache>>,
 }
 
 impl PipelineLookups {
-    /// The lookups of a pipeline: its tables are in `store`, `keys` is the server of `GRISTMILL_LOOKUP`, and `runtime` is
-    /// where the waiting is done.
-    pub fn new(spec: Arc<Spec>, store: Arc<dyn Store>, keys: Arc<dyn KeyValues>, runtime: Handle) -> Self {
+    /// The lookups of a pipeline: its tables are in `store`, and `runtime` is where the waiting is done.
+    pub fn new(spec: Arc<Spec>, store: Arc<dyn Store>, sources: Sources, runtime: Handle) -> Self {
         let cache = |lookup: &Lookup| {
             let age_max = Duration::from_millis(lookup.cache_ms_max);
             (!age_max.is_zero()).then(|| Cache::new(age_max, lookup.cache_bytes_max))
         };
         let caches = spec.lookups.iter().map(cache).collect();
-        PipelineLookups { spec, store, keys, runtime, caches }
+        PipelineLookups { spec, store, sources, runtime, caches }
     }
 
     /// Asks the source itself, within the lookup's time.
@@ -92,7 +109,7 @@ impl PipelineLookups {
                 match &declared.from {
                     LookupSource::Keys { prefix } => {
                         let keys = keys.iter().map(|key| [prefix.as_bytes(), key].concat()).collect();
-                        self.keys.get_many(keys).await
+                        self.sources.keys.get_many(keys).await
                     }
                     LookupSource::Table { table } => match self.spec.tables.get(*table) {
                         Some(table) => {
@@ -170,5 +187,9 @@ impl Lookups for PipelineLookups {
                 Err(Unavailable { lookup: lookup.to_owned(), message })
             }
         }
+    }
+
+    fn secret(&self, name: &str) -> Result<Secret, String> {
+        self.sources.secrets.get(name)
     }
 }

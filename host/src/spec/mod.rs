@@ -5,6 +5,7 @@
 //! that is referred to exists, every limit is in its range, every column type is known).
 
 mod beside;
+mod doors;
 mod error;
 mod raw;
 mod table;
@@ -50,6 +51,8 @@ pub struct Spec {
     pub outputs: Vec<Output>,
     /// The lookups that stages may ask.
     pub lookups: Vec<Lookup>,
+    /// The secrets that stages may have digests made with.
+    pub secrets: Vec<Secret>,
     /// How mail is sent, if it is.
     pub mail: Option<Mail>,
     /// The topic that gets a copy of each dead letter, if any.
@@ -156,6 +159,15 @@ pub enum LookupSource {
         /// The table's place in `spec.tables`.
         table: usize,
     },
+}
+
+/// Something that the host knows, and stages may have digests made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name, and that of its file.
+    pub name: String,
+    /// The stages that may use it.
+    pub stages: Vec<String>,
 }
 
 /// How the mails of a pipeline are sent.

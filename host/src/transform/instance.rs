@@ -11,6 +11,7 @@ use super::plan::{self, Plan};
 use super::state::GuestState;
 use crate::lookup::Lookups;
 use crate::record::Batch;
+use crate::secrets::ByName;
 use crate::spec::{Limits, Spec};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Stage {
     pub(super) place: Arc<str>,
     pub(super) limits: Limits,
     pub(super) lookups: Option<Arc<dyn Lookups>>,
+    /// Those that it may have digests made with.
+    secrets: Arc<ByName>,
     /// What works in place of the module.
     #[cfg(feature = "native-stages")]
     pub(super) native: Option<super::native::NativeMaker>,
@@ -78,16 +81,29 @@ impl Stage {
             spare: Arc::default(),
             place: Arc::from(format!("{}/{name}", spec.name)),
             limits: spec.limits,
+            secrets: Arc::default(),
             lookups,
             module,
             #[cfg(feature = "native-stages")]
             native: None,
         };
+        stage.secrets = Arc::new(stage.secrets_of(spec).map_err(|message| stage.refuse(message))?);
         let (first, wit_plan) = Instance::configured(&stage).map_err(|message| stage.refuse(message))?;
         let plan = plan::check(&wit_plan, spec, index).map_err(|message| stage.refuse(message))?;
         stage.plan = Arc::new(plan);
         stage.spare.lock().push(first.allowed(&stage));
         Ok(stage)
+    }
+
+    /// The secrets that the spec lets it use.
+    fn secrets_of(&self, spec: &Spec) -> Result<ByName, String> {
+        let own =
+            spec.secrets.iter().filter(|secret| secret.stages.iter().any(|stage| **stage == *self.name));
+        own.map(|secret| {
+            let lookups = self.lookups.as_ref().ok_or("no secrets here")?;
+            Ok((secret.name.clone(), lookups.secret(&secret.name)?))
+        })
+        .collect()
     }
 
     /// The same stage, made active by this activation.
@@ -127,6 +143,7 @@ impl Stage {
         config: &str,
         limits: &Limits,
         lookups: Arc<dyn Lookups>,
+        secrets: ByName,
     ) -> Self {
         Stage {
             name: Arc::from(place),
@@ -137,6 +154,7 @@ impl Stage {
             place: Arc::from(place),
             limits: *limits,
             lookups: Some(lookups),
+            secrets: Arc::new(secrets),
             module,
             #[cfg(feature = "native-stages")]
             native: None,
@@ -173,6 +191,7 @@ impl Instance {
     pub(super) fn configured(stage: &Stage) -> Result<(Self, wit::Plan), String> {
         let mut instance = Self::bare(&stage.module, &stage.place, &stage.limits, stage.lookups.clone())
             .map_err(|failed| failed.message("making an instance of it"))?;
+        instance.store.data_mut().secrets = stage.secrets.clone();
         let plan = instance
             .configure(&stage.config, &stage.limits)
             .map_err(|failed| failed.message("its `configure`"))?

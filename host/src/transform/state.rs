@@ -5,6 +5,7 @@ use super::bindings::gristmill::transform::{hashing, log, lookup, types};
 use super::memory::GuestMemory;
 use super::wasi::Wasi;
 use crate::lookup::{Answers, Lookups};
+use crate::secrets::{Algorithm, ByName};
 use md5::{Digest, Md5};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use std::collections::HashSet;
@@ -22,6 +23,8 @@ pub struct GuestState {
     /// Pipeline and stage, for the operator who reads the guest's lines.
     place: Arc<str>,
     lookups: Option<Arc<dyn Lookups>>,
+    /// The secrets that it may have digests made with.
+    pub(super) secrets: Arc<ByName>,
     /// The lookups of the guest's plan; it may ask no other.
     pub(super) allowed_lookups: HashSet<String>,
     /// The processor time of its thread at which the call that runs is ended.
@@ -44,6 +47,7 @@ impl GuestState {
             wasi: None,
             place,
             lookups,
+            secrets: Arc::default(),
             allowed_lookups: HashSet::new(),
             stop_at: Duration::ZERO,
             quiet: false,
@@ -121,18 +125,45 @@ impl hashing::Host for GuestState {
             }
             hashing::Algorithm::Sha256 => |out, value| out.extend_from_slice(digest(&SHA256, value).as_ref()),
         };
-        let mut digests = Vec::with_capacity(values.ends.len() * 32);
-        let mut start = 0;
-        for end in values.ends {
-            let end = end as usize;
-            let Some(value) = values.data.get(start..end) else {
-                bail!("digest-many: the ends do not ascend or lie beyond the data");
-            };
-            append(&mut digests, value);
-            start = end;
-        }
-        Ok(digests)
+        each(&values, append)
     }
+
+    fn keyed_digest_many(
+        &mut self,
+        secret: String,
+        algorithm: hashing::Algorithm,
+        values: hashing::Blobs,
+    ) -> wasmtime::Result<Result<Vec<u8>, String>> {
+        let Some(known) = self.secrets.get(&secret) else {
+            return Ok(Err(format!(
+                "the pipeline's spec lets this stage use no secret `{}`: name both in a [[secret]]",
+                super::instance::bounded(&secret)
+            )));
+        };
+        let algorithm = match algorithm {
+            hashing::Algorithm::Md5 => Algorithm::Md5,
+            hashing::Algorithm::Sha1 => Algorithm::Sha1,
+            hashing::Algorithm::Sha256 => Algorithm::Sha256,
+        };
+        match known.keyed(algorithm) {
+            Ok(keyed) => each(&values, |out, value| keyed.append(out, value)).map(Ok),
+            Err(what) => Ok(Err(what)),
+        }
+    }
+}
+
+/// What `append` makes of each value, end to end.
+fn each(values: &hashing::Blobs, append: impl Fn(&mut Vec<u8>, &[u8])) -> wasmtime::Result<Vec<u8>> {
+    let mut digests = Vec::with_capacity(values.ends.len() * 32);
+    let mut start = 0;
+    for end in values.ends.iter().map(|end| *end as usize) {
+        let Some(value) = values.data.get(start..end) else {
+            bail!("digests: the ends do not ascend or lie beyond the data");
+        };
+        append(&mut digests, value);
+        start = end;
+    }
+    Ok(digests)
 }
 
 impl lookup::Host for GuestState {

@@ -9,6 +9,7 @@ use super::module::Module;
 use super::plan::{self, Shape};
 use crate::lookup::Lookups;
 use crate::record::Batch;
+use crate::secrets::ByName;
 use crate::spec::Limits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +63,9 @@ impl Trial {
         config: &str,
         limits: &Limits,
         lookups: Arc<dyn Lookups>,
+        secrets: ByName,
     ) -> Result<Self, Unready> {
-        let mut stage = Stage::alone(module.clone(), place, config, limits, lookups);
+        let mut stage = Stage::alone(module.clone(), place, config, limits, lookups, secrets);
         let (mut instance, plan) =
             Instance::configured(&stage).map_err(|message| match message.strip_prefix(REFUSED) {
                 Some(reason) => Unready::Refused(reason.to_owned()),

@@ -36,6 +36,8 @@ pub struct Fake {
     pub queries: Mutex<Vec<TableQuery>>,
     pub tokens: Mutex<Vec<Token>>,
     pub tokens_unavailable: AtomicBool,
+    /// Whether the catalog has a pipeline that this host cannot run.
+    pub stuck: AtomicBool,
 }
 
 pub const SECRET: &str = "postgres://me:secret@db";
@@ -331,11 +333,19 @@ impl Status for Fake {
             lag: Some(5),
             last_error: None,
         };
-        vec![PipelineStatus {
+        let orders = PipelineStatus {
             name: "orders".into(),
             state: if failed { PipelineState::Failed } else { PipelineState::Running },
             error: None,
             lanes: vec![lane],
-        }]
+        };
+        let stuck = || PipelineStatus {
+            name: "stuck".into(),
+            state: PipelineState::Failed,
+            error: Some("revision 2 cannot be run here: no such module".into()),
+            lanes: Vec::new(),
+        };
+        let stuck = self.stuck.load(Ordering::Relaxed).then(stuck);
+        [orders].into_iter().chain(stuck).collect()
     }
 }

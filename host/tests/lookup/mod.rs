@@ -1,8 +1,9 @@
 //! Lookups: Redis, the reference table, a table of the pipeline; and a source that cannot be reached.
 
 use gristmill::effect::{ColumnData, Effects, TableRows, Texts, Values};
-use gristmill::lookup::{KeyValues, Lookups, PipelineLookups, Redis, Reference};
+use gristmill::lookup::{KeyValues, Lookups, PipelineLookups, Redis, Reference, Sources};
 use gristmill::record::{Batch, LaneId};
+use gristmill::secrets::Secrets;
 use gristmill::spec::Spec;
 use gristmill::store::sqlite::SqliteStore;
 use gristmill::store::{Fence, Origin, Store, Work};
@@ -60,7 +61,12 @@ impl Bench {
 
     fn lookups(&self, keys: Arc<dyn KeyValues>) -> PipelineLookups {
         let (spec, store) = (self.spec.clone(), self.store.clone());
-        PipelineLookups::new(spec, store, keys, self.runtime.handle().clone())
+        PipelineLookups::new(
+            spec,
+            store,
+            Sources { keys, secrets: Secrets::default() },
+            self.runtime.handle().clone(),
+        )
     }
 
     fn reference(&self) -> Arc<dyn KeyValues> {

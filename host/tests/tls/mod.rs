@@ -1,5 +1,6 @@
 //! TLS and passwords, against the real servers: `cargo xtask services up` gives each of them a place that wants both.
 
+mod command_line;
 mod kafka;
 mod others;
 mod postgres;

@@ -1,6 +1,7 @@
 //! Keys and hashdiffs of the guest `data-vault`, in its sandbox, against what the tools that people use make of the same
 //! values: `vectors.ndjson` has, line by line, values and the digest that such a tool was seen to give.
 
+mod keyed;
 mod order_vault;
 
 use crate::city::{server, sql};
@@ -8,6 +9,7 @@ use crate::sandbox::{engine, modules};
 use gristmill::effect::Cell;
 use gristmill::lookup::{Answers, Lookups, Unavailable};
 use gristmill::record::Batch;
+use gristmill::secrets::ByName;
 use gristmill::spec::Limits;
 use gristmill::transform::{Module, Trial};
 use serde::Deserialize;
@@ -107,7 +109,8 @@ fn digests(recipe: &Value, ty: &str, values: &[String]) -> Vec<String> {
     let module = Module::load(&engine(), "data-vault.wasm", Some(&modules())).unwrap();
     let limits = Limits::default();
     let mut trial =
-        Trial::configure(&module, "vault", &config.to_string(), &limits, Arc::new(NoLookups)).unwrap();
+        Trial::configure(&module, "vault", &config.to_string(), &limits, Arc::new(NoLookups), ByName::new())
+            .unwrap();
     let column = trial.shape.tables[0].columns.iter().position(|one| one.name == "digest").unwrap();
     let mut all = Vec::new();
     for part in values.chunks(2_000) {
@@ -189,8 +192,9 @@ fn every_pair_comes_out_of_the_guest_byte_for_byte() {
     for (number, vector) in vectors.iter().enumerate() {
         let config = vector.config();
         let limits = Limits::default();
-        let mut trial = Trial::configure(&module, "vault", &config, &limits, Arc::new(NoLookups))
-            .unwrap_or_else(|error| panic!("line {}: {error:?}\n{config}", number + 1));
+        let mut trial =
+            Trial::configure(&module, "vault", &config, &limits, Arc::new(NoLookups), ByName::new())
+                .unwrap_or_else(|error| panic!("line {}: {error:?}\n{config}", number + 1));
         let mut batch = Batch::new("in", 0);
         batch.push(0, 1_000, None, Some(vector.record().as_bytes()));
         let checked = trial.apply(&batch).0.unwrap_or_else(|error| panic!("line {}: {error:?}", number + 1));
