@@ -10,7 +10,8 @@ use gristmill::catalog::registry::Registry;
 use gristmill::catalog::wake::Wake;
 use gristmill::control::auth::{Policy, digest};
 use gristmill::control::{AppState, IngestLimits, router};
-use gristmill::lookup::Reference;
+use gristmill::lookup::{Reference, Sources};
+use gristmill::secrets::Secrets;
 use gristmill::spec::Spec;
 use gristmill::store::{NewToken, Store, Token};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -64,7 +65,7 @@ pub fn spec(text: &str) -> Arc<Spec> {
 /// A registry that knows no pipeline.
 pub fn registry(store: Arc<dyn Store>) -> Arc<Registry> {
     Arc::new(Registry {
-        keys: Arc::new(Reference(store.clone())),
+        sources: Sources { keys: Arc::new(Reference(store.clone())), secrets: Secrets::default() },
         store,
         engine: crate::sandbox::engine(),
         meter: crate::sandbox::meter(),

@@ -39,7 +39,7 @@ columns = [
 fn feed(site: &Site, email: &str) {
     let path = site.folder.path().join("person.ndjson");
     std::fs::write(&path, format!("{{\"email\": \"{email}\"}}\n")).unwrap();
-    site.must(&["ingest", &site.topic(), &path.display().to_string()]);
+    site.must(&["ingest", &site.topic(), &path.display().to_string(), "--partitions", "1"]);
 }
 
 /// What a person with the secret makes of the address: each value behind its length.
