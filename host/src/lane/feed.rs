@@ -165,9 +165,9 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
 
 /// How long a batch collects at least, unless the spec says less.
 const COLLECT_MIN: Duration = Duration::from_millis(20);
-/// How many times as long as the last batch took to be committed: the lane commits for a fifth of its time at most, and when
-/// many lanes share a machine and each commit takes longer, there are fewer and wider ones.
-const COLLECT_TIMES: u32 = 4;
+/// How many times as long as the last batch took to be committed: the lane commits for a quarter of its time at most, and when
+/// many lanes share a machine, or a broker, and each commit takes longer, there are fewer and wider ones.
+const COLLECT_TIMES: u32 = 3;
 
 /// How long a batch collects if the last one took so long to be committed.
 fn collect_for(took: Duration, max: Duration) -> Duration {
@@ -414,7 +414,7 @@ mod tests {
     fn batches_collect_for_as_long_as_commits_leave_room() {
         let millis = Duration::from_millis;
         for (took, max, expected) in
-            [(0, 100, 20), (4, 100, 20), (10, 100, 40), (3_000, 100, 100), (10, 5, 5)]
+            [(0, 500, 20), (4, 500, 20), (10, 500, 30), (3_000, 500, 500), (10, 5, 5)]
         {
             assert_eq!(collect_for(millis(took), millis(max)), millis(expected), "{took} ms");
         }

@@ -80,7 +80,7 @@ pub struct Limits {
     pub batch_records_max: u32,
     /// Bytes of a batch's keys, values and headers. One larger record is a batch of its own.
     pub batch_bytes_max: u32,
-    /// How long a batch collects after the lane's last one at most, milliseconds: four times as long as the last one took to be
+    /// How long a batch collects after the lane's last one at most, milliseconds: three times as long as the last one took to be
     /// committed, from 20 ms on. A lane that has been idle for so long takes what is there at once.
     pub batch_wait_ms_max: u64,
     /// Memory of one guest instance, bytes.
@@ -111,7 +111,7 @@ impl Default for Limits {
         Limits {
             batch_records_max: 2_000,
             batch_bytes_max: 4 << 20,
-            batch_wait_ms_max: 100,
+            batch_wait_ms_max: 500,
             guest_memory_bytes_max: Self::GUEST_MEMORY_BYTES_MAX,
             guest_time_ms_max: 5_000,
             effects_bytes_max: 64 << 20,
