@@ -92,8 +92,9 @@ pub(super) fn together(bench: &Bench, time: Duration) -> anyhow::Result<Together
         for (pipeline, after) in histograms(&running.host)? {
             let Some(name) = pipeline.strip_prefix(&running.prefix) else { continue };
             let (records, p99_seconds) = p99(before.get(&pipeline).map_or(&[][..], Vec::as_slice), &after);
-            say(&format!("{phase}: {name}: {records} records, p99 ≤ {p99_seconds} s"));
-            together.phases.push(Phase { phase, pipeline: name.to_owned(), records, p99_seconds });
+            let of = Phase { phase, pipeline: name.to_owned(), records, p99_seconds };
+            say(&format!("{phase}: {name}: {records} records, p99 {}", of.p99()));
+            together.phases.push(of);
         }
         together.memory_mib.push(Memory::of(phase, &memory));
     }
@@ -248,7 +249,7 @@ impl Together {
                 phase.phase.to_owned(),
                 phase.pipeline.clone(),
                 phase.records.to_string(),
-                format!("≤ {}", phase.p99_seconds),
+                phase.p99(),
             ]);
         }
         let mut memory = Table::new();
@@ -275,6 +276,10 @@ impl Together {
 }
 
 impl Phase {
+    fn p99(&self) -> String {
+        if self.records == 0 { "(waits)".to_owned() } else { format!("≤ {}", self.p99_seconds) }
+    }
+
     /// Whether it is a pipeline whose own lookup is down.
     fn is_the_broken_one(&self) -> bool {
         WAITING.contains(&self.pipeline.as_str()) && self.phase == LOOKUP_DOWN
