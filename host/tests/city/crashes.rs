@@ -2,7 +2,7 @@
 //! one the host is started again. The outcome is that of an undisturbed run.
 
 use super::outcome::{Outcome, answered};
-use super::site::{Set, Site, repository};
+use super::site::{Host, Set, Site, repository};
 
 /// Every named crash point.
 const POINTS: [&str; 6] = [
@@ -56,6 +56,14 @@ fn the_embedded_set_survives_every_crash_point() {
     }
 }
 
+/// When all is done, the outcome is this, and what is asked is answered so.
+#[track_caller]
+fn comes_out(site: &Site, host: &mut Host, expected: &Outcome) {
+    site.wait_until_done(&mut [&mut *host]);
+    Outcome::of(site).check(expected);
+    answered(host, expected);
+}
+
 /// Orders come in while hosts are killed again and again; then all of them come once more, and all of it is read again from
 /// offset 0. Whatever is asked afterwards is answered as after an undisturbed run.
 fn kills_at_random_moments(set: Set) {
@@ -76,24 +84,18 @@ fn kills_at_random_moments(set: Set) {
         host.kill();
         host = site.host(None);
     }
-    site.wait_until_done(&mut [&mut host]);
     let expected = Outcome::expected();
-    Outcome::of(&site).check(&expected);
-    answered(&host, &expected);
+    comes_out(&site, &mut host, &expected);
     // What is refused is refused once more; all else is a duplicate.
     site.ingest(&samples());
-    site.wait_until_done(&mut [&mut host]);
     let refused_twice = [&expected.dead_letters[..], &expected.dead_letters].concat();
     let expected = Outcome { dead_letters: refused_twice, ..expected };
-    Outcome::of(&site).check(&expected);
-    answered(&host, &expected);
+    comes_out(&site, &mut host, &expected);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
     // Another group over the same table: every record from offset 0. What the first one has sent is not sent again.
     site.rename_pipelines();
     let mut host = site.host(None);
-    site.wait_until_done(&mut [&mut host]);
-    Outcome::of(&site).check(&expected);
-    answered(&host, &expected);
+    comes_out(&site, &mut host, &expected);
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
 
