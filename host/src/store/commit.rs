@@ -73,6 +73,7 @@ pub async fn commit(engine: &dyn Engine, job: &Job) -> Result<Committed, Error> 
 
 /// One transaction, ended on every path.
 async fn attempt(engine: &dyn Engine, job: &Job, way: Way) -> Result<Ended, Error> {
+    crash::point("store.beginning");
     let mut tx = engine.begin().await?;
     let unfenced;
     let job = if sabotage::no_fence() {

@@ -67,13 +67,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A host falls asleep with a batch in its hands, others take over, it wakes up.
+    /// A host falls asleep with a batch in its hands that it is about to write, others take its lanes over and write it,
+    /// it wakes up.
     fn sleeper(&mut self) {
         for place in [0, 1] {
-            // Between two transactions there is no lock that would keep the others out, and the next batch is at hand.
-            self.hosts.arm(place, "stop store.committed 1 0");
+            let before = self.load.view();
+            // Before the transaction: there is no lock that would keep the others out.
+            self.hosts.arm(place, "stop store.beginning 1 0");
             if self.hosts.stopped(place, Duration::from_secs(4)) {
-                sleep(3_500);
+                if !self.load.followed(&before, Duration::from_secs(15)) {
+                    say("nobody took over");
+                }
+                // Past what the sleeper holds: one batch may be the very same, and then nearly all of it is a duplicate.
+                for _ in 0..3 {
+                    self.load.all_move(Duration::from_secs(8));
+                }
                 self.hosts.signal(place, "-CONT");
                 sleep(1_000);
             }

@@ -7,6 +7,7 @@ use super::model::{Asked, record};
 use super::site::Site;
 use super::smtp::Taken;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Examples that are kept of what is wrong.
@@ -37,6 +38,16 @@ impl Verdict {
     fn say(&mut self, what: String) {
         if self.wrong.len() < SHOWN_MAX {
             self.wrong.push(what);
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lost, {} doubled, {} torn", self.lost, self.doubled, self.torn)?;
+        match self.wrong.first() {
+            Some(first) => write!(f, "; first of all: {}", first.chars().take(400).collect::<String>()),
+            None => Ok(()),
         }
     }
 }

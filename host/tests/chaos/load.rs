@@ -138,6 +138,22 @@ impl Load {
         *self.shared.taking.lock() = None;
     }
 
+    /// Waits until a lane has another owner than it had; answers whether one has.
+    pub fn followed(&self, before: &View, within: Duration) -> bool {
+        let start = Instant::now();
+        let follows =
+            |(lane, at): (&i32, &LaneAt)| before.get(lane).is_some_and(|before| at.epoch > before.epoch);
+        loop {
+            if self.view().iter().any(follows) {
+                return true;
+            }
+            if start.elapsed() >= within {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until every lane has committed something new; answers whether they have.
     pub fn all_move(&self, within: Duration) -> bool {
         let (from, start) = (self.view(), Instant::now());

@@ -199,8 +199,7 @@ impl<'a> Run<'a> {
         }
         let before = self.load.view();
         std::thread::sleep(self.session + Duration::from_millis(fault.last_ms));
-        let after = self.load.view();
-        if after.iter().any(|(lane, at)| before.get(lane).is_some_and(|before| at.epoch > before.epoch)) {
+        if self.load.followed(&before, Duration::ZERO) {
             self.report.zombies_followed += 1;
         }
         self.hosts.signal(place, "-CONT");

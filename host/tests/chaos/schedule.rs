@@ -124,8 +124,8 @@ pub const POINTS: [&str; 8] = [
 ];
 
 /// Those at which one can fall asleep and wake up as a zombie.
-const ZOMBIE_POINTS: [&str; 4] =
-    ["store.rows-written", "store.committed", "publish.produced", "publish.offset-added"];
+const ZOMBIE_POINTS: [&str; 5] =
+    ["store.beginning", "store.rows-written", "store.committed", "publish.produced", "publish.offset-added"];
 
 /// One fault, with everything that is left to chance decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
