@@ -157,7 +157,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Joins the group anew when a lane that has ended by itself stays with us, and keeps the lag's metric.
+    /// Joins the group anew when a lane that has ended by itself stays with us, and keeps the metrics of lag and memory.
     fn watch(self: &Arc<Self>, round: CancellationToken) -> tokio::task::JoinHandle<()> {
         let pipeline = self.clone();
         self.parts.runtime.spawn(async move {
@@ -178,6 +178,7 @@ impl Pipeline {
                     round.cancel();
                     return;
                 }
+                pipeline.count_memory();
                 for lane in pipeline.lanes().await {
                     if let Some(lag) = lane.lag {
                         let lag = f64::from(i32::try_from(lag).unwrap_or(i32::MAX));
@@ -251,6 +252,15 @@ impl Pipeline {
             lane.join(deadline);
         }
         self.count_lanes();
+    }
+
+    fn count_memory(&self) {
+        let of = |slot: &Slot| match slot {
+            Slot::Working(lane) => lane.progress().guest_memory_bytes.load(Ordering::Relaxed),
+            Slot::Left(_) | Slot::Taken(..) => 0,
+        };
+        let bytes: u64 = self.lanes.lock().values().map(of).sum();
+        metrics::gauge!(telemetry::GUEST_MEMORY, "pipeline" => self.spec().name.clone()).set(bytes as f64);
     }
 
     fn count_lanes(&self) {

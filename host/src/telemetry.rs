@@ -31,6 +31,8 @@ pub const LAG: &str = "gristmill_lag_records";
 pub const LOOKUP_KEYS: &str = "gristmill_lookup_keys_total";
 /// Files of watched folders.
 pub const WATCHED_FILES: &str = "gristmill_watched_files_total";
+/// Linear memory of a pipeline's guests.
+pub const GUEST_MEMORY: &str = "gristmill_guest_memory_bytes";
 /// Lanes that this host owns.
 pub const LANES: &str = "gristmill_lanes";
 
@@ -60,6 +62,7 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     metrics::describe_counter!(WATCHED_FILES, "Files of watched folders, by what became of them");
     metrics::describe_counter!(LOOKUP_KEYS, "Keys that were looked up, by what became of them");
     metrics::describe_gauge!(LAG, "Records between a lane's next offset and the log's end");
+    metrics::describe_gauge!(GUEST_MEMORY, "Linear memory of a pipeline's guests, all lanes of this host");
     metrics::describe_gauge!(LANES, "Lanes that this host owns");
     Ok(handle)
 }

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 /// How long a reader waits for the first record before the lane looks at parked records and at being stopped.
 const IDLE: Duration = Duration::from_millis(50);
-/// How often the store is asked when the next parked record is due: an operator's replay is seen after that time.
-const PARKED_LOOK: Duration = Duration::from_secs(1);
+/// How often a lane sees to what no batch brings up: the store is asked when the next parked record is due (an operator's
+/// replay is seen after that time), and guests give memory back.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the lane knows of its parked records.
 pub(super) struct Parked {
@@ -115,6 +116,12 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
             }
             worker.take_up(context);
         }
+        let now = Instant::now();
+        if looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK) {
+            look_for_parked(context, &commits.parked);
+            context.progress.guest_memory_bytes.store(worker.chain.give_back(now), Ordering::Relaxed);
+            looked = Some(now);
+        }
         if context.live.paused() {
             if settle(context, &mut worker, &mut commits).is_none() {
                 return;
@@ -122,10 +129,6 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
             context.progress.seen_all_up_to.store(-1, Ordering::Relaxed);
             std::thread::sleep(IDLE);
             continue;
-        }
-        if looked.is_none_or(|at| at.elapsed() >= PARKED_LOOK) {
-            look_for_parked(context, &commits.parked);
-            looked = Some(Instant::now());
         }
         let next = match next_parked(context, &commits.parked) {
             Some(next) => Ok(Some(next)),

@@ -71,6 +71,8 @@ pub struct Progress {
     pub published: AtomicI64,
     /// How long the last batch took to be committed and to be given on to be published, microseconds.
     pub commit_us: AtomicU64,
+    /// Linear memory of the lane's guests, bytes.
+    pub guest_memory_bytes: AtomicU64,
     /// What is being repeated, and why; `None` if all is well.
     pub trouble: Mutex<Option<String>>,
     /// Which activations it works with.

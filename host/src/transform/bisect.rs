@@ -10,10 +10,11 @@
 use super::check::Checked;
 use super::cpu_time;
 use super::error::Fault;
+use super::footprint::Footprint;
 use super::instance::{Instance, Stage};
 use crate::record::Batch;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The least time that a part of a batch gets in a search.
 const SEARCH_MIN: Duration = Duration::from_millis(50);
@@ -24,6 +25,8 @@ const SEARCH_FACTOR: u32 = 20;
 pub(super) struct StageWorker {
     pub(super) stage: Stage,
     instance: Option<Instance>,
+    /// What its batches needed.
+    footprint: Footprint,
     /// Time per record by experience, of calls that ended well.
     per_record: Duration,
     #[cfg(feature = "native-stages")]
@@ -46,6 +49,7 @@ impl StageWorker {
         StageWorker {
             stage,
             instance: None,
+            footprint: Footprint::default(),
             per_record: Duration::from_micros(20),
             #[cfg(feature = "native-stages")]
             native: None,
@@ -140,6 +144,18 @@ impl StageWorker {
         Ok(())
     }
 
+    /// Gives the instance back if it has grown by more than its batches have needed of late: the next batch gets a new
+    /// one. Answers how much linear memory it has, bytes.
+    pub(super) fn give_back(&mut self, now: Instant) -> u64 {
+        let bytes = self.instance.as_ref().map_or(0, Instance::memory_bytes);
+        if !self.footprint.is_outgrown(bytes, now) {
+            return bytes;
+        }
+        tracing::debug!(place = %self.stage.place, bytes, "giving back an instance that has grown");
+        (self.instance, self.footprint) = (None, Footprint::default());
+        0
+    }
+
     fn search_limit(&self, records: usize) -> Duration {
         let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
         let expected = self.per_record.saturating_mul(u32::try_from(records).unwrap_or(u32::MAX));
@@ -157,6 +173,7 @@ impl StageWorker {
             // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.
             None => self.stage.instance().map_err(Fault::Unavailable)?,
         };
+        self.footprint.works(batch.bytes(), Instant::now());
         let start = cpu_time::of_this_thread();
         let result = instance.apply(&self.stage, batch, limit);
         let took = cpu_time::of_this_thread().saturating_sub(start);

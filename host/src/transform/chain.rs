@@ -15,6 +15,7 @@ use crate::store::StageRun;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A pipeline's stages, compiled and checked: what the lanes' chains are made from.
 #[derive(Clone)]
@@ -146,6 +147,12 @@ impl Chain {
             })
             .collect();
         old
+    }
+
+    /// Gives back the memory of instances that have grown by more than their batches have needed of late. Answers how much
+    /// the instances have, bytes.
+    pub fn give_back(&mut self, now: Instant) -> u64 {
+        self.stages.iter_mut().map(|worker| worker.give_back(now)).sum()
     }
 
     /// Takes a batch through all stages.

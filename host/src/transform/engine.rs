@@ -3,6 +3,7 @@
 use super::bindings::gristmill::transform::{hashing, log, lookup};
 use super::cache::Cache;
 use super::compiler::{self, CompileLimits};
+use super::footprint::KEPT_RESIDENT_BYTES;
 use super::module::{Module, Refusal};
 use super::state::GuestState;
 use crate::spec::Limits;
@@ -126,7 +127,7 @@ pub(super) fn config(metered: bool) -> Config {
         .max_core_instance_size(1 << 20)
         .max_memory_size(usize::try_from(Limits::GUEST_MEMORY_BYTES_MAX).unwrap_or(usize::MAX))
         // A warm instance keeps the pages that the last one used: 4 µs instead of 0.2 ms.
-        .linear_memory_keep_resident(4 << 20)
+        .linear_memory_keep_resident(KEPT_RESIDENT_BYTES)
         .table_keep_resident(64 << 10);
     let mut config = Config::new();
     config

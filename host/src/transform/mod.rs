@@ -18,6 +18,7 @@ mod compiler;
 mod cpu_time;
 mod engine;
 mod error;
+mod footprint;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inspect;

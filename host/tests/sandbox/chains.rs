@@ -8,6 +8,7 @@ use gristmill::spec::Spec;
 use gristmill::transform::{Chain, Pipeline};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 fn chain() -> Chain {
     let folder = modules();
@@ -95,4 +96,35 @@ fn one_stage_cannot_forward_to_nobody() {
     let lookups: Arc<dyn Lookups> = Arc::new(Users);
     let error = Pipeline::load(&ENGINE, &spec, &lookups).err().unwrap().to_string();
     assert!(error.contains("there is no stage after it"), "{error}");
+}
+
+#[test]
+fn memory_that_a_large_batch_took_is_given_back() {
+    const MIB: u64 = 1 << 20;
+    let mut chain = chain();
+    let batch_of = |records: usize, padding: usize| {
+        let mut batch = Batch::new("in", 0);
+        for n in 0..records {
+            let value = format!(r#"{{"id": {n}, "padding": "{}"}}"#, "x".repeat(padding));
+            batch.push(n as i64, 0, None, Some(value.as_bytes()));
+        }
+        batch
+    };
+    let work = |chain: &mut Chain, batch: &Batch| {
+        let (effects, _) = chain.apply(batch).unwrap();
+        assert!(effects.failures.is_empty());
+        assert_eq!(ids(&effects).len(), batch.len());
+        chain.give_back(Instant::now())
+    };
+    let small = work(&mut chain, &batch_of(10, 10));
+    let large = work(&mut chain, &batch_of(100, 100_000));
+    assert!(large > small + 10 * MIB, "{small} bytes, then {large}");
+    assert_eq!(work(&mut chain, &batch_of(10, 10)), large, "a small batch right after it changes nothing");
+    let later = Instant::now() + Duration::from_secs(60);
+    assert_eq!(chain.give_back(later), 0, "none of the stages has needed it for a minute");
+    assert_eq!(
+        work(&mut chain, &batch_of(10, 10)),
+        small,
+        "and the next batch is worked through in new instances"
+    );
 }
