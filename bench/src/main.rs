@@ -27,6 +27,10 @@ mod vault;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+// The host's own, since this program is the host, too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 #[command(name = "gristmill-bench", about = "Measures what the sandbox costs", max_term_width = 110)]
 struct Arguments {
