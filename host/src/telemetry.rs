@@ -3,6 +3,7 @@
 use metrics::{Label, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Records that went through, by what became of them (`outcome`: `worked`, `dead-letter`, `parked`, `duplicate`).
@@ -36,10 +37,14 @@ pub const GUEST_MEMORY: &str = "gristmill_guest_memory_bytes";
 /// Lanes that this host owns.
 pub const LANES: &str = "gristmill_lanes";
 
-/// Installs the recorder of metrics; the handle renders them for `/metrics`.
+/// How often what histograms were given is counted into their buckets. Until then each value stands by itself, and a host
+/// whose metrics nobody asks for would keep them all.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Installs the recorder of metrics, and a thread that keeps it small; the handle renders them for `/metrics`.
 ///
 /// # Errors
-/// If one is installed already.
+/// If one is installed already, or the system gives no more threads.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let buckets = [
         0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
@@ -64,6 +69,13 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     metrics::describe_gauge!(LAG, "Records between a lane's next offset and the log's end");
     metrics::describe_gauge!(GUEST_MEMORY, "Linear memory of a pipeline's guests, all lanes of this host");
     metrics::describe_gauge!(LANES, "Lanes that this host owns");
+    let upkeep = handle.clone();
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            upkeep.run_upkeep();
+        }
+    })?;
     Ok(handle)
 }
 
@@ -85,7 +97,7 @@ pub fn count(name: &'static str, pipeline: &str, label: Option<(&'static str, &s
 }
 
 /// Times one step of a batch.
-pub fn step(pipeline: &str, step: &'static str, time: std::time::Duration) {
+pub fn step(pipeline: &str, step: &'static str, time: Duration) {
     histogram!(STEP_SECONDS, labels(pipeline, Some(("step", step)))).record(time.as_secs_f64());
 }
 
@@ -97,10 +109,7 @@ pub fn record_to_commit(pipeline: &str, timestamps_ms: &[i64], now_ms: i64) {
     for part in timestamps_ms.chunks(timestamps_ms.len().div_ceil(SAMPLES).max(1)) {
         if let Some(timestamp_ms) = part.get(part.len() / 2) {
             let age_ms = now_ms.saturating_sub(*timestamp_ms).max(0);
-            histogram.record_many(
-                std::time::Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64(),
-                part.len(),
-            );
+            histogram.record_many(Duration::from_millis(age_ms.unsigned_abs()).as_secs_f64(), part.len());
         }
     }
 }
