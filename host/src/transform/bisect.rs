@@ -152,7 +152,7 @@ impl StageWorker {
             return bytes;
         }
         tracing::debug!(place = %self.stage.place, bytes, "giving back an instance that has grown");
-        (self.instance, self.footprint) = (None, Footprint::default());
+        self.instance = None;
         0
     }
 
@@ -171,7 +171,11 @@ impl StageWorker {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             // It was possible when the stage was prepared: what fails now is the host's lack, not the record's fault.
-            None => self.stage.instance().map_err(Fault::Unavailable)?,
+            None => {
+                let instance = self.stage.instance().map_err(Fault::Unavailable)?;
+                self.footprint = Footprint::of(instance.memory_bytes());
+                instance
+            }
         };
         self.footprint.works(batch.bytes(), Instant::now());
         let start = cpu_time::of_this_thread();

@@ -3,23 +3,29 @@
 
 use std::time::{Duration, Instant};
 
-/// How much of an instance's memory stays with the engine when the instance is gone, to make the next one quickly. An
-/// instance that has no more than this is not worth giving back.
-pub(super) const KEPT_RESIDENT_BYTES: usize = 4 << 20;
+/// An instance that has grown by less is not worth giving back: the engine keeps half of it for the next one anyway.
+const GROWN_BYTES: u64 = 2 << 20;
 
-/// For so long no batch must have needed the memory. Another instance costs milliseconds at most.
+/// For so long no batch must have needed the memory: another instance costs milliseconds, of some languages a hundred.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// What the batches of an instance needed.
+/// What an instance began with, and what its batches needed.
 #[derive(Debug, Default)]
 pub(super) struct Footprint {
-    /// Bytes of the largest batch.
+    /// Its memory before its first batch, bytes.
+    begun: u64,
+    /// Bytes of its largest batch.
     largest: usize,
     /// When the last one was worked through that was at least half as large.
     needed: Option<Instant>,
 }
 
 impl Footprint {
+    /// That of a new instance.
+    pub(super) fn of(memory_bytes: u64) -> Self {
+        Footprint { begun: memory_bytes, ..Footprint::default() }
+    }
+
     /// A batch of so many bytes is worked through.
     pub(super) fn works(&mut self, bytes: usize, now: Instant) {
         if bytes >= self.largest / 2 {
@@ -30,7 +36,7 @@ impl Footprint {
 
     /// Whether an instance with so much memory has not needed that much for a while.
     pub(super) fn is_outgrown(&self, memory_bytes: u64, now: Instant) -> bool {
-        memory_bytes > KEPT_RESIDENT_BYTES as u64
+        memory_bytes.saturating_sub(self.begun) > GROWN_BYTES
             && self.needed.is_some_and(|needed| now.saturating_duration_since(needed) > KEPT)
     }
 }
@@ -39,18 +45,21 @@ impl Footprint {
 mod tests {
     use super::*;
 
-    const LARGE: u64 = 2 * KEPT_RESIDENT_BYTES as u64;
-
     #[test]
     fn what_small_batches_do_not_need_is_given_back_after_a_while() {
-        let (start, mut footprint) = (Instant::now(), Footprint::default());
+        const BEGUN: u64 = 40 << 20;
+        const LARGE: u64 = BEGUN + 2 * GROWN_BYTES;
+        let (start, mut footprint) = (Instant::now(), Footprint::of(BEGUN));
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!footprint.is_outgrown(LARGE, at(100)), "nothing was worked through");
         footprint.works(1_000_000, at(0));
         footprint.works(10, at(9));
         assert!(!footprint.is_outgrown(LARGE, at(9)), "too early");
         assert!(footprint.is_outgrown(LARGE, at(11)), "only a small batch since");
-        assert!(!footprint.is_outgrown(LARGE / 2, at(11)), "so little is kept");
+        assert!(
+            !footprint.is_outgrown(BEGUN + GROWN_BYTES, at(11)),
+            "so little is kept, whatever it began with"
+        );
         footprint.works(500_000, at(12));
         assert!(!footprint.is_outgrown(LARGE, at(20)), "half as large needs about as much");
     }
