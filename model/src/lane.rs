@@ -98,6 +98,10 @@ pub struct Working {
     pub fence: Fence,
     /// Up to here the store was told what is published.
     pub marked: u8,
+    /// Up to here the group was told; those between it and `published` have no messages (`Telling` in `lane/publish.rs`).
+    pub told: u8,
+    /// The batch that the step `publish` is at.
+    pub in_hand: u8,
     /// The steps `feed` and `commit`.
     pub commit: Committing,
     /// The step `publish`.
@@ -123,7 +127,7 @@ pub enum Publishing {
         /// The producer's epoch.
         producer: u8,
     },
-    /// In the transaction of the batch after `published`.
+    /// In the transaction of the batch in hand.
     InTransaction {
         /// The producer's epoch.
         producer: u8,
@@ -165,6 +169,10 @@ pub enum Move {
     BeginAt,
     /// `Publisher::publish`, up to `send_offsets_to_transaction`.
     Publish,
+    /// A batch without messages is put off (`Telling::next`).
+    PutOff,
+    /// `Publisher::publish` of what was put off (`lane/publish.rs`, `rest`).
+    Tell,
     /// `Publisher::publish`, its `commit_transaction`.
     CommitTransaction,
     /// The same, and the answer is lost.

@@ -23,6 +23,7 @@
 //! | `DueParked` | `Store::due_parked`, called by `lane/feed.rs` |
 //! | `Commit`, `CommitAgain` | `Store::commit` (`store/commit.rs`): `advance`, `effects`, `ledger_line`, COMMIT; and `arrived_before` after an answer that was lost |
 //! | `Owned`, then `InitTransactions`, `GroupLedger`, `Owned` | `reopen` in `lane/publish.rs` |
+//! | `PutOff`, `Tell` | a batch without messages: `Telling` and `rest` in `lane/publish.rs` |
 //! | `MarkPublished` at work | the idle mark: `mark` in `lane/publish.rs` |
 //! | `Leave` | a drained lane: `Lane::drain`, then the mark |
 //! | `Rejoin` | `Pipeline::watch`: a fenced lane that is still ours |
@@ -48,8 +49,8 @@
 //!
 //! In every state: no effect twice; nothing visible before it is committed; batches visible in their order; no pipeline
 //! halts without a cause; and if everybody dies now, one host that takes over and is left alone finishes all of it. And
-//! where nothing can happen any more, every record has had its row or dead letter and its message, once, whether or
-//! not it was parked before.
+//! where nothing can happen any more, every record has had its row or dead letter and its message (if it has one),
+//! once, whether or not it was parked before.
 
 pub mod commit;
 pub mod lane;

@@ -33,12 +33,13 @@ impl<const P: usize> Commit<P> {
         self.worked(store)
             && (0..).zip(self.0.records).all(|(record, nature)| {
                 let letter = match nature {
-                    Nature::Row => false,
+                    Nature::Row | Nature::Quiet => false,
                     Nature::Reject => true,
                     Nature::Retry(times) => *times >= ATTEMPTS_MAX,
                 };
                 let outcome = (store.rows.of(record), store.letters.of(record));
-                outcome == (u8::from(!letter), u8::from(letter)) && log.visible.of(record) == 1
+                outcome == (u8::from(!letter), u8::from(letter))
+                    && log.visible.of(record) == u8::from(*nature != Nature::Quiet)
             })
     }
 

@@ -154,6 +154,10 @@ impl Store {
                     }
                     store.letters.add(record);
                 }
+                Some(Nature::Quiet) => {
+                    store.rows.add(record);
+                    return;
+                }
                 _ => store.rows.add(record),
             }
             messages.add(record);

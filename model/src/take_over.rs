@@ -89,6 +89,8 @@ fn at_work(agreed: Agreed) -> Working {
     Working {
         fence: Fence { epoch, batch, next_offset, published: batch },
         marked: batch,
+        told: batch,
+        in_hand: batch,
         commit: Committing::Idle,
         publish: Publishing::Open { producer },
     }

@@ -29,6 +29,14 @@ pub fn moves(world: &World, partition: &Partition, lane: Working, may: May, move
             if unpublished || ahead {
                 moves.push(Move::Publish);
             }
+            let quiet = partition.store.line(lane.fence.published + 1).messages.is_empty();
+            if unpublished && (quiet || world.rule == Rule::PutsOffMessages) {
+                moves.push(Move::PutOff);
+            }
+            let untold = lane.told < lane.fence.published;
+            if untold && !unpublished {
+                moves.push(Move::Tell);
+            }
             let mark = match world.rule {
                 Rule::NoIdleMark => false,
                 Rule::MarksStored => lane.fence.batch > lane.marked,
@@ -38,7 +46,9 @@ pub fn moves(world: &World, partition: &Partition, lane: Working, may: May, move
             if world.expulsions.is_some() && fenced && !unpublished && world.rule != Rule::IdleUnasked {
                 moves.push(Move::IdleLook);
             }
-            if mark {
+            if untold {
+                // The group is told before the store is.
+            } else if mark {
                 moves.push(Move::MarkPublished);
             } else if may.leave && !unpublished && lane.commit == Committing::Idle {
                 moves.push(Move::Leave);
@@ -118,11 +128,15 @@ pub fn after(world: &World, partition: &mut Partition, lane: Working, made: Move
 /// The step `publish`.
 fn publish(world: &World, partition: &mut Partition, lane: Working, made: Move) -> Step {
     let Partition { store, log, .. } = partition;
-    let batch = lane.fence.published + 1;
-    let (mut fence, mut publish) = (lane.fence, lane.publish);
+    let (mut fence, mut publish, mut told, mut batch) = (lane.fence, lane.publish, lane.told, lane.in_hand);
     publish = match publish {
+        Publishing::Open { .. } if made == Move::PutOff => {
+            fence.published += 1;
+            publish
+        }
         Publishing::Open { producer } => {
-            let transaction = transaction(world, partition, lane, producer);
+            batch = if made == Move::Tell { fence.published } else { fence.published + 1 };
+            let transaction = transaction(world, partition, lane, producer, batch);
             if partition.log.begin(transaction) {
                 Publishing::InTransaction { producer }
             } else {
@@ -131,7 +145,7 @@ fn publish(world: &World, partition: &mut Partition, lane: Working, made: Move) 
         }
         Publishing::InTransaction { producer } => {
             if log.commit_transaction(producer) && made == Move::CommitTransaction {
-                fence.published = batch;
+                (fence.published, told) = (batch, batch);
                 Publishing::Open { producer }
             } else {
                 Publishing::Failed
@@ -153,13 +167,13 @@ fn publish(world: &World, partition: &mut Partition, lane: Working, made: Move) 
                 (None, _) => false,
             };
             if out {
-                fence.published = batch;
+                (fence.published, told) = (batch, batch);
             }
             Publishing::Open { producer }
         }
         Publishing::Failed | Publishing::Ledger { .. } => return Step::Fenced,
     };
-    Step::Working(Working { fence, publish, ..lane })
+    Step::Working(Working { fence, publish, told, in_hand: batch, ..lane })
 }
 
 /// `owned`.
@@ -167,15 +181,15 @@ fn ours(world: &World, epoch: u8, lane: Working) -> bool {
     epoch == lane.fence.epoch || world.rule == Rule::ReopenUnasked
 }
 
-/// The transaction of the batch after `published`: its messages come with it through the channel from `commit`.
-fn transaction(world: &World, partition: &Partition, lane: Working, producer: u8) -> Transaction {
-    let batch = lane.fence.published + 1;
+/// The transaction of a batch: its messages come with it through the channel from `commit`.
+fn transaction(world: &World, partition: &Partition, lane: Working, producer: u8, batch: u8) -> Transaction {
     let mut batches = Batches::default();
     let line = if batch > lane.fence.batch {
         // Only where the rule is broken that a batch is committed first: what it is going to be.
         let record = lane.fence.next_offset;
-        let parked = matches!(world.records.get(usize::from(record)), Some(Nature::Retry(_)));
-        let messages = if parked { Tally::default() } else { Tally::default().with(record, 1) };
+        let nature = world.records.get(usize::from(record));
+        let silent = matches!(nature, Some(Nature::Retry(_) | Nature::Quiet));
+        let messages = if silent { Tally::default() } else { Tally::default().with(record, 1) };
         crate::store::Line { next_offset: record + 1, messages }
     } else {
         partition.store.line(batch)

@@ -5,6 +5,8 @@
 pub enum Nature {
     /// A row and a message.
     Row,
+    /// A row, and nothing to publish.
+    Quiet,
     /// A dead letter, and its copy to the topic of dead letters.
     Reject,
     /// Parked so many times, then a row and a message.
@@ -91,6 +93,8 @@ pub enum Rule {
     ForgetEarly,
     /// A batch is published before it is committed.
     PublishFirst,
+    /// A batch is put off whether or not it has messages.
+    PutsOffMessages,
     /// The producer of a publisher that is opened anew is used without asking whether the lane is still ours.
     ReopenUnasked,
     /// What is published is told by the group's offset alone, without the batch in its metadata.

@@ -160,9 +160,6 @@ pub trait Publisher: Send {
     /// [`Error::Fenced`]: a newer publisher of this lane was opened. Any other: it may or may not have happened;
     /// [`Publisher::open`] tells.
     fn publish(&mut self, batch: i64, next_offset: i64, outbox: &[&[u8]]) -> Result<(), Error>;
-
-    /// Told when there has been nothing to publish for a second, and at the lane's end: time to do what was put off.
-    fn rest(&mut self) {}
 }
 
 /// What a pipeline does when partitions come and go. Called from the source's own thread, which may block; no

@@ -350,12 +350,9 @@ fn a_pipeline_without_outputs_moves_the_ledger(bench: &Bench) {
     publisher.publish(1, 2, &[]).unwrap();
     let ledger = bench.runtime.block_on(bench.log.group_ledger(&lane)).unwrap();
     assert_eq!((ledger.next_offset, ledger.batch), (Some(2), Some(1)));
-    for batch in 2..=500 {
-        publisher.publish(batch, batch + 1, &[]).unwrap();
-    }
-    publisher.rest();
+    publisher.publish(2, 9, &[]).unwrap();
     let ledger = bench.runtime.block_on(bench.log.group_ledger(&lane)).unwrap();
-    assert_eq!((ledger.next_offset, ledger.batch), (Some(501), Some(500)));
+    assert_eq!((ledger.next_offset, ledger.batch), (Some(9), Some(2)));
 }
 
 fn now_ms() -> i64 {

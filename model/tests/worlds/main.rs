@@ -9,6 +9,7 @@ mod lessons;
 mod mail;
 mod parked;
 mod partitions;
+mod put_off;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::collections::BTreeSet;

@@ -60,27 +60,24 @@ fn group_offset(lane: &LaneId, batch: i64, next_offset: i64) -> Result<TopicPart
     Ok(list)
 }
 
-/// How often the group's offset is moved where it is only a hint. The coordinator takes some 6 ms for each; moved with
-/// every small batch, they queue up on the connection that the heartbeats go through, until the group takes this host
-/// for dead.
-const HINT_PAUSE: Duration = Duration::from_secs(1);
-
 /// For pipelines without outputs: the group's offset is moved plainly, as a hint for tools that show lag.
 pub(super) struct Plain {
     source: Source,
     lane: LaneId,
-    hinted: Option<Instant>,
-    /// Batch and next offset of which the group was not told.
-    untold: Option<(i64, i64)>,
 }
 
 impl Plain {
     pub(super) fn new(source: Source, lane: LaneId) -> Self {
-        Plain { source, lane, hinted: None, untold: None }
+        Plain { source, lane }
+    }
+}
+
+impl Publisher for Plain {
+    fn open(&mut self) -> Result<GroupLedger, Error> {
+        self.source.client.group_ledger(&self.lane)
     }
 
-    fn hint(&mut self, batch: i64, next_offset: i64) {
-        (self.hinted, self.untold) = (Some(Instant::now()), None);
+    fn publish(&mut self, batch: i64, next_offset: i64, _outbox: &[&[u8]]) -> Result<(), Error> {
         let moved = group_offset(&self.lane, batch, next_offset).and_then(|list| {
             match self.source.consumer(&self.lane) {
                 Some(consumer) => consumer.commit(&list, CommitMode::Async),
@@ -93,27 +90,7 @@ impl Plain {
         if let Err(error) = moved {
             tracing::debug!(lane = %self.lane, %error, "the group's offset was not moved");
         }
-    }
-}
-
-impl Publisher for Plain {
-    fn open(&mut self) -> Result<GroupLedger, Error> {
-        self.source.client.group_ledger(&self.lane)
-    }
-
-    fn publish(&mut self, batch: i64, next_offset: i64, _outbox: &[&[u8]]) -> Result<(), Error> {
-        if self.hinted.is_some_and(|at| at.elapsed() < HINT_PAUSE) {
-            self.untold = Some((batch, next_offset));
-        } else {
-            self.hint(batch, next_offset);
-        }
         Ok(())
-    }
-
-    fn rest(&mut self) {
-        if let Some((batch, next_offset)) = self.untold {
-            self.hint(batch, next_offset);
-        }
     }
 }
 
