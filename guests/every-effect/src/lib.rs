@@ -103,6 +103,9 @@ impl Transform for EveryEffect {
         out.row(&Total { bucket: asked.bucket, amount: asked.amount });
         out.row(&First { n: asked.n, note: asked.topic });
         out.row(&Claim { claim: asked.claim, amount: asked.amount });
+        if asked.deed == "quiet" {
+            return Ok(());
+        }
         let n = asked.n;
         out.send(self.out).key_display(n).header("n", n.to_string());
         out.send(self.by_kind).topic(asked.topic).key_display(n);

@@ -30,6 +30,15 @@ pub struct Asked {
     pub topic: &'static str,
     pub amount: i64,
     pub mail: bool,
+    /// Whether it has rows and nothing else. Such records come in stretches, so that there are batches without messages.
+    pub quiet: bool,
+}
+
+/// In every thousand records so many at the end are quiet, or duplicates: on each of four lanes four batches or so.
+const QUIET: i64 = 400;
+
+fn is_quiet(n: i64) -> bool {
+    n.rem_euclid(1_000) >= 1_000 - QUIET
 }
 
 /// The chance part of record `n`, before it is known whether it can refer to another.
@@ -39,26 +48,27 @@ fn drawn(n: i64) -> (u64, Rng) {
 }
 
 fn is_plain(n: i64) -> bool {
-    n >= 0 && drawn(n).0 < 860
+    n >= 0 && (drawn(n).0 < 860 || (is_quiet(n) && !(930..970).contains(&drawn(n).0)))
 }
 
 /// Record `n`.
 pub fn record(n: i64) -> Asked {
-    let (lot, mut rng) = drawn(n);
+    let ((lot, mut rng), quiet) = (drawn(n), is_quiet(n));
     // Some records back: mostly of another batch, and always plain, so that it holds its claim.
     let earlier = (1..200).map(|back| n - 20 - back).find(|m| is_plain(*m));
     let deed = match (lot, earlier) {
+        (930..970, Some(earlier)) => Deed::Duplicate(earlier),
+        _ if quiet => Deed::Plain,
         (860..900, _) => Deed::Gated,
         (900..915, _) => Deed::Reject,
         (915..925, _) => Deed::Retry,
         (925..930, _) => Deed::Trap,
-        (930..970, Some(earlier)) => Deed::Duplicate(earlier),
         (970..1_000, Some(earlier)) => Deed::Conflict(earlier),
         _ => Deed::Plain,
     };
     let topic = ["a", "b", "c"][rng.below(3) as usize];
-    let (amount, mail) = (rng.between(1, 9) as i64, rng.below(15) == 0);
-    Asked { n, deed, topic, amount, mail }
+    let (amount, mail) = (rng.between(1, 9) as i64, rng.below(15) == 0 && !quiet);
+    Asked { n, deed, topic, amount, mail, quiet }
 }
 
 impl Asked {
@@ -89,6 +99,7 @@ impl Asked {
             Deed::Reject => "reject",
             Deed::Retry => "retry",
             Deed::Trap => "trap",
+            _ if self.quiet => "quiet",
             _ => "plain",
         }
     }
@@ -128,13 +139,17 @@ impl Asked {
             Deed::Retry => letter("not-yet", ATTEMPTS_MAX),
             Deed::Trap => letter("guest-trap", 1),
             Deed::Conflict(_) => letter("key-conflict", 1),
-            Deed::Plain | Deed::Gated => vec![
-                format!("items {}", self.word()),
-                format!("firsts {}", self.topic),
-                format!("claims {}", self.amount),
-                "out".to_owned(),
-                format!("by-kind {}", self.topic),
-            ],
+            Deed::Plain | Deed::Gated => {
+                let mut effects = vec![
+                    format!("items {}", self.word()),
+                    format!("firsts {}", self.topic),
+                    format!("claims {}", self.amount),
+                ];
+                if !self.quiet {
+                    effects.extend(["out".to_owned(), format!("by-kind {}", self.topic)]);
+                }
+                effects
+            }
         };
         effects.sort();
         effects
@@ -165,6 +180,10 @@ mod tests {
         let count = |what: fn(&Deed) -> bool| records.iter().filter(|record| what(&record.deed)).count();
         assert!(count(|deed| *deed == Deed::Gated) > 100);
         assert!(count(|deed| *deed == Deed::Trap) > 5);
+        let messages =
+            |asked: &Asked| asked.effects().iter().any(|effect| effect == "out" || effect.starts_with("dlq"));
+        assert!(records[600..1_000].iter().all(|asked| asked.quiet && !messages(asked)));
+        assert!(records[..600].iter().filter(|asked| messages(asked)).count() > 500);
         assert!(count(|deed| *deed == Deed::Retry) > 20);
         assert!(count(|deed| matches!(deed, Deed::Conflict(_))) > 50);
         for asked in &records {

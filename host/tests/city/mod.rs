@@ -11,5 +11,6 @@ mod refused_rows;
 mod runs;
 mod site;
 mod taken;
+mod told;
 
 pub use site::{Host, Set, Site, repository, server, sql};

@@ -6,7 +6,7 @@ use gristmill::log::kafka::{KafkaLog, KafkaSettings, Properties};
 use gristmill::record::Batch;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 fn bootstrap() -> String {
@@ -85,35 +85,4 @@ fn a_header_whose_name_is_no_text_stops_nobody() {
     let read: Vec<_> =
         batch.headers_of(0).iter().map(|header| (header.name.as_str(), header.value.as_deref())).collect();
     assert_eq!(read, expected);
-}
-
-/// Every move of a group's offset goes through the connection of the heartbeats, some 6 ms each: a lane with fifty small
-/// batches a second filled it until the group took its host for dead.
-#[test]
-fn a_pipeline_without_outputs_tells_the_group_now_and_then() {
-    let (_runtime, bench) = bench("hints");
-    let source = bench.topic(1);
-    let spec = bench.pipeline(&source, 1, &bench.name("target"));
-    let lane = bench.lane(&spec);
-    let mut publisher = bench.log.publisher(&lane, false);
-    publisher.open().unwrap();
-    let told = || bench.runtime.block_on(bench.log.group_ledger(&lane)).unwrap().batch;
-    let mut batch = 0;
-    let mut publish = |batches: i64| {
-        for _ in 0..batches {
-            batch += 1;
-            publisher.publish(batch, batch, &[]).unwrap();
-        }
-        batch
-    };
-    // A busy machine may stand still for the second that is between two moves; a thousand moves always take longer.
-    let untold = (0..10).any(|_| {
-        std::thread::sleep(Duration::from_millis(1_100));
-        let first = publish(1);
-        assert_eq!(told(), Some(first), "after a second without a move");
-        let start = Instant::now();
-        publish(1_000);
-        start.elapsed() < Duration::from_millis(900) && told() == Some(first)
-    });
-    assert!(untold, "the group was told of every batch");
 }
