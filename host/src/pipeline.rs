@@ -252,6 +252,7 @@ impl Pipeline {
             lane.join(deadline);
         }
         self.count_lanes();
+        self.count_memory();
     }
 
     fn count_memory(&self) {

@@ -20,7 +20,7 @@
 //! | `InitTransactions`, `GroupLedger` | `Publisher::open`: `log/kafka/publisher.rs` |
 //! | `Outbox`, its second part | `publish/ledgers.rs`, `compare`: [`take_over`] has the same table |
 //! | `Publish`, `CommitTransaction` | `Publisher::publish`: up to `send_offsets_to_transaction`, and its end |
-//! | `DueParked` | `Store::due_parked`, called by `lane/feed.rs` |
+//! | `DueParked` | `Store::due_parked`, called by `lane/parked.rs` |
 //! | `Commit`, `CommitAgain` | `Store::commit` (`store/commit.rs`): `advance`, `effects`, `ledger_line`, COMMIT; and `arrived_before` after an answer that was lost |
 //! | `Owned`, then `InitTransactions`, `GroupLedger`, `Owned` | `reopen` in `lane/publish.rs` |
 //! | `PutOff`, `Tell` | a batch without messages: `Telling` and `rest` in `lane/publish.rs` |

@@ -1,7 +1,7 @@
 //! The lane's second step: commits batches, in order, as often as it takes. A commit is safe to repeat: the store
 //! finds out whether an earlier attempt arrived. The first step hears of each batch how it ended.
 
-use super::feed::Parked;
+use super::parked::Parked;
 use super::{LaneContext, after_commit, now_ms};
 use crate::effect::TakenOut;
 use crate::sabotage;
@@ -54,7 +54,7 @@ pub(super) fn run(
         fence = after_commit(fence, &committed);
         context.progress.batch.store(fence.batch, Ordering::Relaxed);
         context.progress.next_offset.store(fence.next_offset, Ordering::Relaxed);
-        note_parked(parked, &work, &committed);
+        parked.note(&work, &committed);
         let _ = ended.send(Ended::Committed);
         count(context, &work, &committed);
         if committed.mails > 0 {
@@ -122,18 +122,6 @@ fn commit(context: &LaneContext, fence: Fence, work: &Arc<Work>) -> Option<Resul
                 attempt += 1;
             }
         }
-    }
-}
-
-/// After a batch of parked records the next ones may be taken; after any, some may have been parked.
-fn note_parked(parked: &Parked, work: &Work, committed: &Committed) {
-    if let Some(due) = committed.parked_due_ms {
-        parked.due_ms.fetch_min(due, Ordering::Relaxed);
-    }
-    if matches!(work.origin, Origin::Parked(_)) {
-        // There may be more of them: look at once.
-        parked.due_ms.store(0, Ordering::Relaxed);
-        parked.in_flight.store(false, Ordering::Release);
     }
 }
 

@@ -1,18 +1,19 @@
 //! The lane's first step: reads batches (or takes parked records that are due) and has the guests work them through.
 
 use super::commit::Ended;
+use super::parked::Parked;
 use super::{LaneContext, WorksWith, now_ms};
 use crate::effect::TakenOut;
 use crate::live::Deployment;
 use crate::log::{ReadBounds, Reader};
 use crate::lookup::Unavailable;
 use crate::record::{Batch, Room};
-use crate::store::{Origin, ParkedOrigin, Work};
+use crate::store::{Origin, Work};
 use crate::telemetry;
 use crate::transform::{Chain, InOrder};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -21,20 +22,6 @@ const IDLE: Duration = Duration::from_millis(50);
 /// How often a lane sees to what no batch brings up: the store is asked when the next parked record is due (an operator's
 /// replay is seen after that time), and guests give memory back.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What the lane knows of its parked records.
-pub(super) struct Parked {
-    /// Whether a batch of parked records is between reading and the store: they must not be taken twice.
-    pub(super) in_flight: AtomicBool,
-    /// When the next one is due, milliseconds since 1970-01-01 UTC.
-    pub(super) due_ms: AtomicI64,
-}
-
-impl Default for Parked {
-    fn default() -> Self {
-        Parked { in_flight: AtomicBool::new(false), due_ms: AtomicI64::new(i64::MAX) }
-    }
-}
 
 /// The feed's side of the commits: batches go out, and how they ended comes back.
 pub(super) struct Commits {
@@ -77,7 +64,7 @@ impl Commits {
         let work = Arc::new(work);
         if matches!(work.origin, Origin::Parked(_)) {
             // One part of parked records being committed does not say that others may be taken.
-            self.parked.in_flight.store(true, Ordering::Release);
+            self.parked.under_way();
         }
         self.to_commit.send(work.clone()).ok()?;
         self.under_way.push_back(Some(Given { work, taken_out, searching }));
@@ -118,7 +105,7 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
         }
         let now = Instant::now();
         if looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK) {
-            look_for_parked(context, &commits.parked);
+            commits.parked.look(context);
             context.progress.guest_memory_bytes.store(worker.chain.give_back(now), Ordering::Relaxed);
             looked = Some(now);
         }
@@ -130,7 +117,7 @@ pub(super) fn run(context: &LaneContext, mut reader: Box<dyn Reader>, mut commit
             std::thread::sleep(IDLE);
             continue;
         }
-        let next = match next_parked(context, &commits.parked) {
+        let next = match commits.parked.take_due(context) {
             Some(next) => Ok(Some(next)),
             None => next_batch(context, reader.as_mut(), collect_until, &mut room),
         };
@@ -267,46 +254,6 @@ fn in_order(context: &LaneContext, worker: &mut Worker, commits: &mut Commits, p
         }
     }
     Some(())
-}
-
-fn look_for_parked(context: &LaneContext, parked: &Parked) {
-    match context.runtime.block_on(context.store.next_parked_due(&context.id)) {
-        Ok(due) => parked.due_ms.store(due.unwrap_or(i64::MAX), Ordering::Relaxed),
-        Err(error) => tracing::debug!(lane = %context.id, %error, "looking for parked records"),
-    }
-}
-
-/// A batch of parked records that are due, unless one is under way.
-fn next_parked(context: &LaneContext, parked: &Parked) -> Option<(Batch, Origin)> {
-    let now = now_ms();
-    if parked.due_ms.load(Ordering::Relaxed) > now || parked.in_flight.load(Ordering::Acquire) {
-        return None;
-    }
-    let limits = &context.spec.limits;
-    let (records_max, bytes_max) = (limits.batch_records_max as usize, limits.batch_bytes_max as usize);
-    let due = context.store.due_parked(&context.id, now, records_max, bytes_max);
-    let records = match context.runtime.block_on(due) {
-        Ok(records) => records,
-        Err(error) => {
-            tracing::debug!(lane = %context.id, %error, "taking parked records");
-            return None;
-        }
-    };
-    if records.is_empty() {
-        parked.due_ms.store(i64::MAX, Ordering::Relaxed);
-        return None;
-    }
-    let mut batch = Batch::new(&context.id.topic, context.id.partition);
-    let mut origins = Vec::with_capacity(records.len());
-    for record in &records {
-        batch.push(record.offset, record.timestamp_ms, record.key.as_deref(), record.value.as_deref());
-        for (name, value) in &record.headers {
-            batch.push_header(name, value.as_deref());
-        }
-        origins.push(ParkedOrigin { id: record.id, attempts: record.attempts });
-    }
-    parked.in_flight.store(true, Ordering::Release);
-    Some((batch, Origin::Parked(origins)))
 }
 
 fn next_batch(

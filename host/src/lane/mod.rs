@@ -18,6 +18,7 @@
 
 mod commit;
 mod feed;
+mod parked;
 mod publish;
 mod take_over;
 
@@ -202,7 +203,7 @@ impl Lane {
         let (to_commit, committing) = std::sync::mpsc::sync_channel(0);
         let (to_publish, publishing) = std::sync::mpsc::sync_channel(0);
         let (ended, endings) = std::sync::mpsc::channel();
-        let parked = Arc::new(feed::Parked::default());
+        let parked = Arc::new(parked::Parked::default());
         let (feed_context, feed_parked) = (context.clone(), parked.clone());
         thread(&context, "feed", move || {
             let commits = feed::Commits::new(to_commit, endings, feed_parked);

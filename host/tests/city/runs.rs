@@ -126,6 +126,15 @@ fn answers_over_http(address: &str, viewer: &str, shop: &str) {
     let (status, metrics) = get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("gristmill_records_total"), "{metrics}");
+    // Looked at once a second, by the lane and by its pipeline.
+    let guests = |metrics: &str| {
+        let line = metrics.lines().find(|line| line.starts_with("gristmill_guest_memory_bytes{"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    while guests(&get("/metrics").1) < 1e6 {
+        assert!(start.elapsed().as_secs() < 30, "{metrics}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     let (status, openapi) = get("/openapi.json");
     assert_eq!(status, 200);
     assert!(serde_json::from_str::<Value>(&openapi).unwrap()["paths"]["/orders"].is_object(), "{openapi}");
