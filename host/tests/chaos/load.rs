@@ -138,11 +138,14 @@ impl Load {
         *self.shared.taking.lock() = None;
     }
 
-    /// Waits until a lane has another owner than it had; answers whether one has.
-    pub fn followed(&self, before: &View, within: Duration) -> bool {
+    /// Waits until a lane has another owner than it had, one that has committed so many batches; answers whether one has.
+    pub fn followed(&self, before: &View, batches: i64, within: Duration) -> bool {
         let start = Instant::now();
-        let follows =
-            |(lane, at): (&i32, &LaneAt)| before.get(lane).is_some_and(|before| at.epoch > before.epoch);
+        let follows = |(lane, at): (&i32, &LaneAt)| {
+            before
+                .get(lane)
+                .is_some_and(|before| at.epoch > before.epoch && at.batch >= before.batch + batches)
+        };
         loop {
             if self.view().iter().any(follows) {
                 return true;

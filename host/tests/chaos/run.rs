@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         }
         let before = self.load.view();
         std::thread::sleep(self.session + Duration::from_millis(fault.last_ms));
-        if self.load.followed(&before, Duration::ZERO) {
+        if self.load.followed(&before, 0, Duration::ZERO) {
             self.report.zombies_followed += 1;
         }
         self.hosts.signal(place, "-CONT");
