@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
             self.hosts.start(0);
         }
         // The short run hurries on, but takes the time now and then.
-        let settle = fault.settle && (!self.short || fault.number % 4 == 0);
+        let settle = fault.settle && (!self.short || fault.number.is_multiple_of(4));
         if settle && !self.load.all_move(Duration::from_secs(30)) {
             say(&format!("fault {}: {kind}: not every lane is at work again after 30 s", fault.number));
         }
