@@ -115,7 +115,7 @@ fn caught(
     let verdict = &broken.verdict;
     let is_caught = !verdict.is_clean();
     let word = if is_caught { "caught" } else { "NOT CAUGHT" };
-    println!("\n{rule}: {word} after {:.0} s: {verdict}", broken.took.as_secs_f64(),);
+    println!("\n{rule}: {word} after {:.0} s: {verdict}", broken.took.as_secs_f64());
     if !is_caught {
         return Err(format!("hosts that break the rule {rule} are not caught"));
     }
