@@ -19,7 +19,7 @@ const CPU_SECONDS_MAX: f64 = 8.0;
 const CALL_RATIO_MAX: f64 = 1.6;
 const MEMORY_MIB_MAX: f64 = 300.0;
 /// How much more memory the last quarter may have than the second, for a curve that is called flat.
-const GROWTH_MAX: f64 = 0.1;
+pub const GROWTH_MAX: f64 = 0.1;
 const STEADY_P99_MS_MAX: f64 = 250.0;
 const IDLE_P99_MS_MAX: f64 = 50.0;
 const TRAPPED_TO_CLEAN_MIN: f64 = 0.5;

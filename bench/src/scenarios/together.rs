@@ -7,7 +7,7 @@ use crate::backlog::{Backlog, append_chunk};
 use crate::load::Made;
 use crate::process::{HostProcess, Stages};
 use crate::proxy::Proxy;
-use crate::report::median;
+use crate::report::{GROWTH_MAX, median};
 use crate::site::{Bench, say};
 use anyhow::{Context, ensure};
 use comfy_table::{Table, presets};
@@ -271,7 +271,18 @@ impl Together {
                 phase.pipeline, phase.phase, phase.p99_seconds
             ));
         }
+        if let Some(growth) = self.growth().filter(|growth| *growth > 1.0 + GROWTH_MAX) {
+            text.push_str(&format!("MISSED: memory is {growth:.2} of what it was two phases before\n"));
+        }
         text
+    }
+
+    /// The memory of the last phase that is fed in proportion to that of the second: a leak grows for as long as records
+    /// come, and what a backlog took must have been given back.
+    fn growth(&self) -> Option<f64> {
+        let median =
+            |phase| self.memory_mib.iter().find(|memory| memory.phase == phase).map(|memory| memory.median);
+        Some(median(AGAIN)? / median(POISONED)?)
     }
 }
 

@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-/// An instance that has grown by less is not worth giving back: the engine keeps half of it for the next one anyway.
-const GROWN_BYTES: u64 = 2 << 20;
+/// An instance is not worth giving back before it has grown by a half: collectors of garbage let a heap grow by so much
+/// between two collections, whatever its batches need.
+fn is_grown(begun: u64, bytes: u64) -> bool {
+    bytes > begun.saturating_add(begun / 2)
+}
 
 /// For so long no batch must have needed the memory: another instance costs milliseconds, of some languages a hundred.
 const KEPT: Duration = Duration::from_secs(10);
@@ -36,7 +39,7 @@ impl Footprint {
 
     /// Whether an instance with so much memory has not needed that much for a while.
     pub(super) fn is_outgrown(&self, memory_bytes: u64, now: Instant) -> bool {
-        memory_bytes.saturating_sub(self.begun) > GROWN_BYTES
+        is_grown(self.begun, memory_bytes)
             && self.needed.is_some_and(|needed| now.saturating_duration_since(needed) > KEPT)
     }
 }
@@ -48,7 +51,7 @@ mod tests {
     #[test]
     fn what_small_batches_do_not_need_is_given_back_after_a_while() {
         const BEGUN: u64 = 40 << 20;
-        const LARGE: u64 = BEGUN + 2 * GROWN_BYTES;
+        const LARGE: u64 = 2 * BEGUN;
         let (start, mut footprint) = (Instant::now(), Footprint::of(BEGUN));
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!footprint.is_outgrown(LARGE, at(100)), "nothing was worked through");
@@ -57,8 +60,8 @@ mod tests {
         assert!(!footprint.is_outgrown(LARGE, at(9)), "too early");
         assert!(footprint.is_outgrown(LARGE, at(11)), "only a small batch since");
         assert!(
-            !footprint.is_outgrown(BEGUN + GROWN_BYTES, at(11)),
-            "so little is kept, whatever it began with"
+            !footprint.is_outgrown(BEGUN + BEGUN / 2, at(11)),
+            "so little is kept: heaps of other languages grow by it between two collections"
         );
         footprint.works(500_000, at(12));
         assert!(!footprint.is_outgrown(LARGE, at(20)), "half as large needs about as much");

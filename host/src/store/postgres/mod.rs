@@ -81,7 +81,12 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(connections_max.max(2))
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false);
+            .test_before_acquire(false)
+            // Its buffers keep the size of the largest batch that it ever carried, otherwise; any batch may get any connection.
+            .after_release(|connection, _| {
+                connection.shrink_buffers();
+                Box::pin(async { Ok(true) })
+            });
         // The pool itself would wait for a server that is not there.
         let first = PgConnection::connect_with(&options).await.map_err(|error| {
             let advice = address::advice(&error).map_or(String::new(), |advice| format!("; {advice}"));
