@@ -37,6 +37,7 @@ impl Cache {
     fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        super::stoppable::REVISION.hash(&mut hasher);
         self.folder.join(format!("{digest}-{:016x}.compiled", hasher.finish()))
     }
 

@@ -5,9 +5,11 @@
 //! The child gets the module on its standard input and writes the compiled code to its standard output. It is this
 //! very program, so what it writes is as good as what the host itself would have made.
 
-use super::engine;
+use super::engine::{self, Stopping};
 use super::module::{Refusal, componentized};
+use super::stoppable;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -38,24 +40,43 @@ const WORDS_BYTES_MAX: u64 = 4_000;
 /// The exit code of a child that refuses the module, rather than failing by itself.
 const REFUSED: i32 = 3;
 
-/// Compiles a module in this process: where nobody else's modules are compiled.
-pub(super) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Component, Refusal> {
+/// A module's bytes as they are compiled: a component, with checks that stop it if it can have them, for an engine that
+/// stops it so.
+pub(super) fn prepared(bytes: &[u8], metered: bool) -> Result<(Stopping, Cow<'_, [u8]>), Refusal> {
     let component = componentized(bytes)?;
-    Component::new(engine, &component).map_err(|error| does_not_compile(&error))
+    if metered {
+        return Ok((Stopping::Fuel, component));
+    }
+    Ok(match stoppable::rewrite(&component) {
+        Ok(rewritten) => (Stopping::Checks, Cow::Owned(rewritten)),
+        Err(unusual) => {
+            tracing::debug!(unusual, "a module is stopped by epochs");
+            (Stopping::Epochs, component)
+        }
+    })
+}
+
+/// Compiles what is prepared in this process: where nobody else's modules are compiled.
+pub(super) fn compile_here(engine: &Engine, component: &[u8]) -> Result<Component, Refusal> {
+    Component::new(engine, component).map_err(|error| does_not_compile(&error))
+}
+
+/// There is no engine for what is compiled.
+pub(super) fn unavailable(error: anyhow::Error) -> Refusal {
+    ("compiler-unavailable", format!("no engine can be made for it: {error:#}"))
 }
 
 fn does_not_compile(error: &wasmtime::Error) -> Refusal {
     ("compile-failed", format!("it does not compile: {error:#}"))
 }
 
-/// Compiles a module in a child process.
+/// Compiles a module in a child process; answers with compiled code for an engine that stops it so.
 pub(super) fn compile(
-    engine: &Engine,
     metered: bool,
     program: &Path,
     limits: &CompileLimits,
     bytes: &[u8],
-) -> Result<Component, Refusal> {
+) -> Result<(Stopping, Vec<u8>), Refusal> {
     let here =
         |error: std::io::Error| ("compiler-unavailable", format!("the compiler cannot be started: {error}"));
     let mut child = Command::new(program)
@@ -83,10 +104,14 @@ pub(super) fn compile(
             words
         });
         let code = wait(&mut child, Duration::from_secs(limits.cpu_s_max.saturating_mul(CLOCK_FACTOR)));
-        let compiled = compiled.join().unwrap_or_default();
+        let mut compiled = compiled.join().unwrap_or_default();
         let words = words.join().unwrap_or_default();
         match code {
-            Ok(Some(0)) => load(engine, &compiled),
+            Ok(Some(0)) => {
+                let stopping = compiled.pop().and_then(|mark| WAYS.into_iter().find(|way| way.1 == mark));
+                let incomplete = || ("compiler-unavailable", "the compiler's code is incomplete".to_owned());
+                stopping.map(|(stopping, _)| (stopping, compiled)).ok_or_else(incomplete)
+            }
             Ok(Some(REFUSED)) => Err(said(&words)),
             Ok(None) if words.contains("overflowed its stack") => {
                 Err(("compile-failed", "it does not compile: the compiler ran out of its stack".to_owned()))
@@ -103,6 +128,10 @@ pub(super) fn compile(
         }
     })
 }
+
+/// What a child writes behind the code: which engine it is for.
+const WAYS: [(Stopping, u8); 3] =
+    [(Stopping::Checks, b'c'), (Stopping::Epochs, b'e'), (Stopping::Fuel, b'f')];
 
 /// Codes that a child may answer with.
 const CODES: [&str; 4] = ["not-wasm", "precompiled", "core-unfit", "compile-failed"];
@@ -130,7 +159,8 @@ fn wait(child: &mut Child, within: Duration) -> std::io::Result<Option<i32>> {
     }
 }
 
-fn load(engine: &Engine, compiled: &[u8]) -> Result<Component, Refusal> {
+/// Takes up what a child has compiled.
+pub(super) fn load(engine: &Engine, compiled: &[u8]) -> Result<Component, Refusal> {
     #[allow(
         unsafe_code,
         reason = "bytes that this very program made in a child process of its own, read from a pipe to it"
@@ -157,10 +187,11 @@ pub fn compile_as_child(limits: &CompileLimits, metered: bool) -> i32 {
         let refused = |(code, message): Refusal| (REFUSED, format!("{code}\n{message}"));
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map_err(own)?;
-        let component = componentized(&bytes).map_err(refused)?;
-        let engine = Engine::new(&engine::config(metered)).map_err(|error| (1, format!("{error:#}")))?;
+        let (stopping, component) = prepared(&bytes, metered).map_err(refused)?;
+        let engine = Engine::new(&engine::config(stopping)).map_err(|error| (1, format!("{error:#}")))?;
         let compiled = engine.precompile_component(&component);
-        let compiled = compiled.map_err(|error| refused(does_not_compile(&error)))?;
+        let mut compiled = compiled.map_err(|error| refused(does_not_compile(&error)))?;
+        compiled.extend(WAYS.iter().filter(|(way, _)| *way == stopping).map(|(_, mark)| mark));
         std::io::stdout().lock().write_all(&compiled).map_err(own)
     };
     match compile() {

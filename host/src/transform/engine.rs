@@ -5,6 +5,7 @@ use super::cache::Cache;
 use super::compiler::{self, CompileLimits};
 use super::module::{Module, Refusal};
 use super::state::GuestState;
+use super::watchdog::Watchdog;
 use crate::spec::Limits;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,11 +15,13 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often the epoch advances: the granularity of guests' time limits.
-pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// How often the epoch advances: the granularity of the time limits of guests that are stopped so.
+pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Live instances of all stages of all lanes at once. Address space, not memory: 4 GiB are reserved for each.
+/// Live instances of all stages of all lanes at once. Address space, not memory: 4 GiB are reserved for each memory.
 const INSTANCES_MAX: u32 = 1_000;
+/// The same for those that are stopped by epochs, which are few.
+const BY_EPOCHS_MAX: u32 = 400;
 /// The same for [`Engine::metered`], in which modules are only tried.
 const METERED_INSTANCES_MAX: u32 = 32;
 
@@ -26,17 +29,37 @@ const METERED_INSTANCES_MAX: u32 = 32;
 /// (measured), JavaScript's and Go's fewer.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
+/// How guests are stopped that take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopping {
+    /// By checks that are written into them ([`super::stoppable`]).
+    Checks,
+    /// By wasmtime's epochs, where that cannot be done.
+    Epochs,
+    /// When their fuel is used up.
+    Fuel,
+}
+
+/// What guests run in that are stopped in the same way.
+#[derive(Clone)]
+pub(super) struct Sandbox {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) linker: Arc<Linker<GuestState>>,
+    pub(super) wasi_linker: Arc<Linker<GuestState>>,
+    /// Who stops them, if that is done by checks.
+    pub(super) watchdog: Option<Arc<Watchdog>>,
+}
+
 /// The engine that all guests of this process run in.
 #[derive(Clone)]
 pub struct Engine {
-    pub(super) engine: wasmtime::Engine,
     /// Whether it counts fuel.
     metered: bool,
-    pub(super) linker: Arc<Linker<GuestState>>,
-    pub(super) wasi_linker: Arc<Linker<GuestState>>,
+    /// By how guests are stopped; what is not needed is not made.
+    sandboxes: Arc<Mutex<Vec<(Stopping, Sandbox)>>>,
     /// Compiled modules, by digest: what two stages or pipelines share is compiled once.
     pub(super) compiled: Arc<Mutex<HashMap<String, Module>>>,
-    pub(super) cache: Option<Cache>,
+    cache: Option<Cache>,
     /// The program that compiles in a process of its own, and what it may use; here if absent.
     compiler: Option<(Arc<Path>, CompileLimits)>,
 }
@@ -48,18 +71,7 @@ impl Engine {
     /// # Errors
     /// What the platform refuses: usually too little address space (`ulimit -v`).
     pub fn new(cache: Option<&Path>) -> anyhow::Result<Self> {
-        let engine = Self::of(false, cache)?;
-        // The clock lives as long as anything that was made by this engine: a guest whose clock stands still is never
-        // stopped.
-        let clock = engine.engine.weak();
-        std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-            while let Some(engine) = clock.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(EPOCH_TICK);
-            }
-        })?;
-        Ok(engine)
+        Self::of(false, cache)
     }
 
     /// An engine that counts fuel, in which modules are tried: the same limits, but no clock, so that what a call
@@ -72,11 +84,43 @@ impl Engine {
     }
 
     fn of(metered: bool, cache: Option<&Path>) -> anyhow::Result<Self> {
-        let engine = wasmtime::Engine::new(&config(metered))?;
-        let linker = Arc::new(linker(&engine, false)?);
-        let wasi_linker = Arc::new(self::linker(&engine, true)?);
         let cache = cache.and_then(Cache::open);
-        Ok(Engine { engine, metered, linker, wasi_linker, compiled: Arc::default(), cache, compiler: None })
+        let engine =
+            Engine { metered, sandboxes: Arc::default(), compiled: Arc::default(), cache, compiler: None };
+        engine.sandbox(if metered { Stopping::Fuel } else { Stopping::Checks })?;
+        Ok(engine)
+    }
+
+    /// What guests run in that are stopped so.
+    pub(super) fn sandbox(&self, stopping: Stopping) -> anyhow::Result<Sandbox> {
+        let mut sandboxes = self.sandboxes.lock();
+        if let Some((_, sandbox)) = sandboxes.iter().find(|(of, _)| *of == stopping) {
+            return Ok(sandbox.clone());
+        }
+        let sandbox = Sandbox::new(stopping)?;
+        sandboxes.push((stopping, sandbox.clone()));
+        Ok(sandbox)
+    }
+
+    /// A module that was compiled before, by its digest.
+    pub(super) fn kept(&self, digest: &str) -> anyhow::Result<Option<(Sandbox, Component)>> {
+        let Some(cache) = &self.cache else { return Ok(None) };
+        let ways: &[Stopping] =
+            if self.metered { &[Stopping::Fuel] } else { &[Stopping::Checks, Stopping::Epochs] };
+        for stopping in ways {
+            let sandbox = self.sandbox(*stopping)?;
+            if let Some(component) = cache.get(&sandbox.engine, digest) {
+                return Ok(Some((sandbox, component)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a compiled module.
+    pub(super) fn keep(&self, sandbox: &Sandbox, digest: &str, component: &Component) {
+        if let Some(cache) = &self.cache {
+            cache.put(&sandbox.engine, digest, component);
+        }
     }
 
     /// Compiles modules from now on in a process of its own, `program compile-module`: whatever a module does to the
@@ -88,10 +132,20 @@ impl Engine {
     }
 
     /// Compiles a module's bytes.
-    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Component, Refusal> {
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<(Sandbox, Component), Refusal> {
         match &self.compiler {
-            None => compiler::compile_here(&self.engine, bytes),
-            Some((program, limits)) => compiler::compile(&self.engine, self.metered, program, limits, bytes),
+            None => {
+                let (stopping, component) = compiler::prepared(bytes, self.metered)?;
+                let sandbox = self.sandbox(stopping).map_err(compiler::unavailable)?;
+                let component = compiler::compile_here(&sandbox.engine, &component)?;
+                Ok((sandbox, component))
+            }
+            Some((program, limits)) => {
+                let (stopping, compiled) = compiler::compile(self.metered, program, limits, bytes)?;
+                let sandbox = self.sandbox(stopping).map_err(compiler::unavailable)?;
+                let component = compiler::load(&sandbox.engine, &compiled)?;
+                Ok((sandbox, component))
+            }
         }
     }
 
@@ -105,20 +159,50 @@ impl Engine {
     pub fn forget(&self, digest: &str) {
         self.compiled.lock().remove(digest);
         if let Some(cache) = &self.cache {
-            cache.forget(&self.engine, digest);
+            for (_, sandbox) in self.sandboxes.lock().iter() {
+                cache.forget(&sandbox.engine, digest);
+            }
         }
     }
 }
 
-/// How an engine for pipelines is set up, or one that counts fuel.
-pub(super) fn config(metered: bool) -> Config {
-    let instances_max = if metered { METERED_INSTANCES_MAX } else { INSTANCES_MAX };
+impl Sandbox {
+    pub(super) fn new(stopping: Stopping) -> anyhow::Result<Self> {
+        let engine = wasmtime::Engine::new(&config(stopping))?;
+        if stopping == Stopping::Epochs {
+            // The clock lives as long as anything that was made by this engine: a guest whose clock stands still is never
+            // stopped.
+            let clock = engine.weak();
+            std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+                while let Some(engine) = clock.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(EPOCH_TICK);
+                }
+            })?;
+        }
+        let watchdog = (stopping == Stopping::Checks).then(Watchdog::start).transpose()?;
+        let linker = Arc::new(linker(&engine, false)?);
+        let wasi_linker = Arc::new(self::linker(&engine, true)?);
+        Ok(Sandbox { engine, linker, wasi_linker, watchdog })
+    }
+}
+
+/// How an engine is set up whose guests are stopped so.
+pub(super) fn config(stopping: Stopping) -> Config {
+    // With checks comes a memory more for each.
+    let (instances_max, memories) = match stopping {
+        Stopping::Checks => (INSTANCES_MAX, 2),
+        Stopping::Epochs => (BY_EPOCHS_MAX, 1),
+        Stopping::Fuel => (METERED_INSTANCES_MAX, 1),
+    };
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances_max)
         .total_core_instances(instances_max * 4)
-        .total_memories(instances_max)
+        .total_memories(instances_max * memories)
         .total_tables(instances_max * 2)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_module(memories)
         .max_memories_per_component(4)
         .max_tables_per_component(8)
         .table_elements(20_000)
@@ -133,8 +217,8 @@ pub(super) fn config(metered: bool) -> Config {
     config
         .wasm_component_model(true)
         .concurrency_support(false)
-        .epoch_interruption(!metered)
-        .consume_fuel(metered)
+        .epoch_interruption(stopping == Stopping::Epochs)
+        .consume_fuel(stopping == Stopping::Fuel)
         .max_wasm_stack(1 << 20)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     #[cfg(feature = "perf-map")]

@@ -9,6 +9,8 @@ use super::error::{Error, Fault};
 use super::module::Module;
 use super::plan::{self, Plan};
 use super::state::GuestState;
+use super::stoppable;
+use super::watchdog::{Watch, Watchdog};
 use crate::lookup::Lookups;
 use crate::record::Batch;
 use crate::secrets::ByName;
@@ -16,6 +18,7 @@ use crate::spec::{Limits, Spec};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use wasmtime::component::WasmList;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 /// How an error of [`Instance::configured`] begins if the guest itself refused its configuration.
@@ -168,8 +171,16 @@ impl Stage {
 
 /// A configured guest, ready for batches. After a [`Fault`] other than [`Fault::GaveUp`] it must be dropped.
 pub struct Instance {
+    /// Who stops it, if it has checks. Dropped before the store, in which the checks' bytes are.
+    watch: Option<Watch>,
     pub(super) store: Store<GuestState>,
     bindings: EnrichingTransform,
+}
+
+/// How a call ended that came to nothing.
+enum Ended {
+    TimeUp,
+    Failed(wasmtime::Error),
 }
 
 impl Instance {
@@ -215,23 +226,49 @@ impl Instance {
         let metered = store.set_fuel(super::trial::fuel_max(limits)).is_ok();
         store.data_mut().quiet = metered;
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        store.epoch_deadline_callback(|store| {
-            let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
-            Ok(if left.is_zero() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(ticks(left)) })
-        });
-        begin_call(&mut store, time, limits);
-        match module.pre.instantiate(&mut store) {
-            Ok(bindings) => Ok(Instance { store, bindings }),
-            Err(error) => Err(Failed::of(&error, store.data(), time)),
+        if module.watchdog.is_none() {
+            store.epoch_deadline_callback(|store| {
+                let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
+                Ok(if left.is_zero() {
+                    UpdateDeadline::Interrupt
+                } else {
+                    UpdateDeadline::Continue(ticks(left))
+                })
+            });
         }
+        begin_call(&mut store, time, limits);
+        let made = module.pre.instance_pre().instantiate(&mut store).and_then(|instance| {
+            let bindings = EnrichingTransform::new(&mut store, &instance)?;
+            let watch = module.watchdog.as_ref().map(|watchdog| watched(watchdog, &mut store, &instance));
+            Ok((watch.transpose()?, bindings))
+        });
+        match made {
+            Ok((watch, bindings)) => Ok(Instance { watch, store, bindings }),
+            Err(error) => Err(Failed::of(&Ended::of(error), store.data(), time)),
+        }
+    }
+
+    /// One call, which may take so much processor time.
+    fn call<T>(
+        &mut self,
+        time: Duration,
+        limits: &Limits,
+        call: impl FnOnce(&wit::Guest, &mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Ended> {
+        begin_call(&mut self.store, time, limits);
+        if let Some(watch) = &self.watch {
+            watch.begin(time);
+        }
+        let done = call(self.bindings.gristmill_transform_transformer(), &mut self.store);
+        let stopped = self.watch.as_ref().is_some_and(Watch::end);
+        done.map_err(|error| if stopped { Ended::TimeUp } else { Ended::of(error) })
     }
 
     /// What the guest says of itself.
     pub(super) fn describe(&mut self, limits: &Limits) -> Result<wit::Description, Failed> {
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        begin_call(&mut self.store, time, limits);
-        let said = self.bindings.gristmill_transform_transformer().call_describe(&mut self.store);
-        said.map_err(|error| Failed::of(&error, self.store.data(), time))
+        let said = self.call(time, limits, |guest, store| guest.call_describe(store));
+        said.map_err(|ended| Failed::of(&ended, self.store.data(), time))
     }
 
     /// Gives the guest its configuration; the inner error is the guest's own word about it.
@@ -241,11 +278,9 @@ impl Instance {
         limits: &Limits,
     ) -> Result<Result<wit::Plan, String>, Failed> {
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        begin_call(&mut self.store, time, limits);
-        let said = self.bindings.gristmill_transform_transformer().call_configure(&mut self.store, config);
-        match said {
+        match self.call(time, limits, |guest, store| guest.call_configure(store, config)) {
             Ok(said) => Ok(said.map_err(|message| bounded(&message))),
-            Err(error) => Err(Failed::of(&error, self.store.data(), time)),
+            Err(ended) => Err(Failed::of(&ended, self.store.data(), time)),
         }
     }
 
@@ -259,7 +294,6 @@ impl Instance {
     /// # Errors
     /// [`Fault`]; but for [`Fault::GaveUp`] the instance is spent.
     pub fn apply(&mut self, stage: &Stage, batch: &Batch, time: Duration) -> Result<Checked, Fault> {
-        begin_call(&mut self.store, time, &stage.limits);
         let headers: Vec<_> = batch.headers.iter().map(header).collect();
         let crossing = wit::Batch {
             topic: &batch.topic,
@@ -272,7 +306,7 @@ impl Instance {
             no_value: &batch.no_value,
             headers: &headers,
         };
-        let result = self.bindings.gristmill_transform_transformer().call_apply(&mut self.store, crossing);
+        let result = self.call(time, &stage.limits, |guest, store| guest.call_apply(store, crossing));
         let state = self.store.data_mut();
         state.end_call();
         match result {
@@ -280,17 +314,20 @@ impl Instance {
                 check_effects(effects, batch.len(), &stage.plan, &stage.limits).map_err(Fault::Garbage)
             }
             Ok(Err(message)) => Err(Fault::GaveUp(bounded(&message))),
-            Err(error) => Err(match state.unavailable.take() {
+            Err(ended) => Err(match state.unavailable.take() {
                 Some(message) => Fault::Unavailable(message),
-                None => self.fault(&error, time),
+                None => self.fault(&ended, time),
             }),
         }
     }
 
     /// What a failed call was: a trap of the guest's, or something that could not be lifted.
-    fn fault(&self, error: &wasmtime::Error, time: Duration) -> Fault {
+    fn fault(&self, ended: &Ended, time: Duration) -> Fault {
+        let error = match ended {
+            Ended::TimeUp => return Fault::Timeout(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            Ended::Failed(error) => error,
+        };
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Fault::Timeout(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             Some(trap) => {
                 let printed = &self.store.data().printed;
                 let printed = if printed.is_empty() {
@@ -305,6 +342,30 @@ impl Instance {
     }
 }
 
+impl Ended {
+    fn of(error: wasmtime::Error) -> Self {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => Ended::TimeUp,
+            _ => Ended::Failed(error),
+        }
+    }
+}
+
+/// Has an instance with checks watched.
+fn watched(
+    watchdog: &Arc<Watchdog>,
+    store: &mut Store<GuestState>,
+    instance: &wasmtime::component::Instance,
+) -> wasmtime::Result<Watch> {
+    let stop = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, stoppable::STOP)?;
+    let (bytes,) = stop.call(&mut *store, ())?;
+    #[allow(unsafe_code, reason = "the watchdog writes to a memory of the guest's while that runs")]
+    // SAFETY: the bytes are a memory of their own, that `stoppable` has added to the module: no code but the checks can name
+    // it, its size is fixed, and the host asks for it nowhere else. It lives as long as the store, before which the
+    // instance's watch is dropped.
+    Ok(unsafe { watchdog.watch(bytes.as_le_slice(&*store)) })
+}
+
 /// A call before the first batch that came to nothing.
 pub(super) enum Failed {
     Trap(String),
@@ -317,9 +378,12 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    fn of(error: &wasmtime::Error, state: &GuestState, time: Duration) -> Self {
+    fn of(ended: &Ended, state: &GuestState, time: Duration) -> Self {
+        let error = match ended {
+            Ended::TimeUp => return Failed::Time(time.as_millis()),
+            Ended::Failed(error) => error,
+        };
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Failed::Time(time.as_millis()),
             _ if state.limits.refused => Failed::Memory(describe(error)),
             Some(trap) => Failed::Trap(trap.to_string()),
             None => Failed::Garbage(describe(error)),

@@ -29,8 +29,10 @@ mod module;
 pub mod native;
 mod plan;
 mod state;
+mod stoppable;
 mod trial;
 mod wasi;
+mod watchdog;
 
 pub use chain::{Chain, InOrder, Pipeline};
 pub use check::Checked;

@@ -2,12 +2,15 @@
 
 use super::Error;
 use super::bindings::EnrichingTransformPre;
+use super::compiler;
 use super::engine::Engine;
 use super::state::GuestState;
+use super::watchdog::Watchdog;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The interface that every module exports.
 const TRANSFORMER: &str = "gristmill:transform/transformer@0.1.0";
@@ -30,6 +33,8 @@ pub struct Module {
     /// What it imports, `gristmill:transform/types` aside (that is types only).
     pub imports: Vec<String>,
     pub(super) pre: EnrichingTransformPre<GuestState>,
+    /// Who stops its instances, if they have checks.
+    pub(super) watchdog: Option<Arc<Watchdog>>,
 }
 
 impl Module {
@@ -46,20 +51,18 @@ impl Module {
         if let Some(module) = compiled {
             return Ok(Module { name: name.to_owned(), ..module });
         }
-        let kept = engine.cache.as_ref().and_then(|cache| cache.get(&engine.engine, &digest));
-        let component = match kept {
-            Some(component) => component,
+        let kept = engine.kept(&digest).map_err(|error| refuse(compiler::unavailable(error)))?;
+        let (sandbox, component) = match kept {
+            Some(kept) => kept,
             None => {
-                let component = engine.compile(bytes).map_err(refuse)?;
-                if let Some(cache) = &engine.cache {
-                    cache.put(&engine.engine, &digest, &component);
-                }
-                component
+                let (sandbox, component) = engine.compile(bytes).map_err(refuse)?;
+                engine.keep(&sandbox, &digest, &component);
+                (sandbox, component)
             }
         };
         let ty = component.component_type();
-        let imports: Vec<String> = ty.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
-        let exports: Vec<String> = ty.exports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
+        let imports: Vec<String> = ty.imports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect();
+        let exports: Vec<String> = ty.exports(&sandbox.engine).map(|(name, _)| name.to_owned()).collect();
         transformer(&exports).map_err(refuse)?;
         let foreign: Vec<&str> = imports
             .iter()
@@ -71,16 +74,23 @@ impl Module {
             return Err(refuse(("import-refused", message)));
         }
         let wasi = imports.iter().any(|import| is_wasi(import));
-        let linker = if wasi { &engine.wasi_linker } else { &engine.linker };
+        let linker = if wasi { &sandbox.wasi_linker } else { &sandbox.linker };
         let pre =
             linker.instantiate_pre(&component).and_then(EnrichingTransformPre::new).map_err(|error| {
                 let message = format!("its imports or exports do not fit the contract: {error:#}");
                 refuse(("contract-unfit", message))
             })?;
         let imports = imports.into_iter().filter(|import| import != OWN_IMPORTS[0]).collect();
-        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre };
+        let watchdog = sandbox.watchdog;
+        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre, watchdog };
         engine.compiled.lock().insert(digest, module.clone());
         Ok(module)
+    }
+
+    /// Whether its instances are stopped by checks in their code when their time is up, which costs next to nothing; by
+    /// wasmtime's epochs otherwise.
+    pub fn has_checks(&self) -> bool {
+        self.watchdog.is_some()
     }
 
     /// The digest that a module with these bytes has.

@@ -99,10 +99,9 @@ fn no_panics_and_no_unsafe() {
         {
             assert!(!own || !text.contains(lint), "{name} lifts {lint}");
         }
+        let may = ["cache.rs", "compiler.rs", "instance.rs", "watchdog.rs", "stoppable/tests.rs"];
         assert!(
-            name.ends_with("transform/cache.rs")
-                || name.ends_with("transform/compiler.rs")
-                || !text.contains("unsafe {"),
+            may.iter().any(|file| name.ends_with(&format!("transform/{file}"))) || !text.contains("unsafe {"),
             "{name} has unsafe code"
         );
     }

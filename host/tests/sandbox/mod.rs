@@ -9,7 +9,7 @@ use gristmill::effect::{Cell, Effects, Verdict};
 use gristmill::lookup::{Answers, Lookups, Unavailable};
 use gristmill::record::Batch;
 use gristmill::spec::Spec;
-use gristmill::transform::{Chain, Engine, Pipeline};
+use gristmill::transform::{Chain, Engine, Module, Pipeline};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -344,4 +344,18 @@ fn bytes_that_are_no_module_are_refused_in_words() {
     spec.stages[0].module = "no-such-module".to_owned();
     let error = load(&spec).err().unwrap().to_string();
     assert!(error.contains("no-such-module.wasm"), "{error}");
+}
+
+#[test]
+fn our_own_modules_have_checks_in_their_code() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(modules()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let module = Module::compile(&engine(), "own", &std::fs::read(&path).unwrap()).unwrap();
+            assert!(module.has_checks(), "{} is stopped by epochs", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7, "{seen} modules");
 }

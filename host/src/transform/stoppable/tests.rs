@@ -1,0 +1,183 @@
+//! What never ends is stopped, however it does it; what ends is not changed; what is strange is left alone.
+
+use super::{STOP, rewrite};
+use crate::transform::engine::{Sandbox, Stopping};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+use wasmtime::Store;
+use wasmtime::component::{Component, Instance, Linker, WasmList};
+
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Stopping::Checks).unwrap());
+
+/// A component around a module with this code, which exports `run`.
+fn component(code: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $code (memory 1) {code})
+            (core instance $of_it (instantiate $code))
+            (func (export "run") (result u32) (canon lift (core func $of_it "run"))))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+fn instance(component: &[u8]) -> (Store<()>, Instance) {
+    let component = Component::new(&SANDBOX.engine, component).unwrap();
+    let mut store = Store::new(&SANDBOX.engine, ());
+    let instance = Linker::new(&SANDBOX.engine).instantiate(&mut store, &component).unwrap();
+    (store, instance)
+}
+
+/// Runs a component, watched, for so long at most; answers what it answers, if it does.
+fn run(component: &[u8], time: Duration) -> Option<u32> {
+    let (mut store, instance) = instance(component);
+    let stop = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut store, STOP).unwrap();
+    let (bytes,) = stop.call(&mut store, ()).unwrap();
+    let watchdog = SANDBOX.watchdog.as_ref().unwrap();
+    #[allow(unsafe_code, reason = "as in the sandbox")]
+    // SAFETY: the memory is the checks' own and lives as long as the store, which is dropped after the watch.
+    let watch = unsafe { watchdog.watch(bytes.as_le_slice(&store)) };
+    let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
+    watch.begin(time);
+    let start = Instant::now();
+    let answer = run.call(&mut store, ());
+    assert!(start.elapsed() < Duration::from_secs(20), "stopped too late");
+    assert_eq!(answer.is_err(), watch.end(), "{answer:?}");
+    answer.ok().map(|(answer,)| answer)
+}
+
+fn is_stopped(code: &str) {
+    let rewritten = rewrite(&component(code)).unwrap();
+    assert_eq!(run(&rewritten, Duration::from_millis(30)), None);
+}
+
+#[test]
+fn loops_are_stopped_whatever_they_do() {
+    is_stopped(r#"(func (export "run") (result i32) (loop (br 0)) (i32.const 1))"#);
+    is_stopped(r#"(func (export "run") (result i32) (loop (br_if 0 (i32.const 1))) (i32.const 1))"#);
+    is_stopped(
+        r#"(func (export "run") (result i32) (local i32)
+            (loop (loop (br_table 0 1 0 (local.get 0)))) (i32.const 1))"#,
+    );
+    is_stopped(
+        r#"(func (export "run") (result i32) (local i32)
+            (loop (i32.store (local.get 0) (i32.load (i32.const 8))) (br 0)) (i32.const 1))"#,
+    );
+    // The head of the outer one is not met again while the inner one runs.
+    is_stopped(
+        r#"(func (export "run") (result i32) (local i32)
+            (loop (drop (i32.load (i32.const 8))) (loop (drop (i32.load (i32.const 8))) (br 0)) (br 0)) (i32.const 1))"#,
+    );
+}
+
+#[test]
+fn what_calls_itself_is_stopped() {
+    // Twice each time, so that the stack does not end it: 2 to the power of its depth.
+    is_stopped(
+        r#"(func $again (param i32) (if (local.get 0) (then
+                (call $again (i32.sub (local.get 0) (i32.const 1))) (call $again (i32.sub (local.get 0) (i32.const 1))))))
+           (func (export "run") (result i32) (call $again (i32.const 100)) (i32.const 1))"#,
+    );
+    is_stopped(
+        r#"(func $a (param i32) (if (local.get 0) (then (call $b (local.get 0)) (call $b (local.get 0)))))
+           (func $b (param i32) (call $a (i32.sub (local.get 0) (i32.const 1))))
+           (func (export "run") (result i32) (call $a (i32.const 100)) (i32.const 1))"#,
+    );
+    is_stopped(r#"(func $run (export "run") (result i32) (return_call $run))"#);
+    is_stopped(
+        r#"(type $run (func (result i32))) (table 1 funcref) (elem (i32.const 0) $again)
+           (func $again (result i32) (return_call_indirect (type $run) (i32.const 0)))
+           (func (export "run") (result i32) (call_indirect (type $run) (i32.const 0)))"#,
+    );
+}
+
+#[test]
+fn long_ways_without_a_loop_are_stopped() {
+    // Each calls the next one twice.
+    let calls = |n: u32| format!("(func $f{n} (call $f{0}) (call $f{0}))", n + 1);
+    let chain: String = (0..60).map(calls).collect();
+    is_stopped(&format!(
+        r#"{chain} (func $f60) (func (export "run") (result i32) (call $f0) (i32.const 1))"#
+    ));
+    // No branch of a condition hides how long the way past it is.
+    let calls = |n: u32| {
+        format!(
+            "(func $f{n} (param i32) (call $f{0} (local.get 0)) (if (local.get 0) (then (loop) )) (call $f{0} (local.get 0)))",
+            n + 1
+        )
+    };
+    let chain: String = (0..60).map(calls).collect();
+    is_stopped(&format!(
+        r#"{chain} (func $f60 (param i32)) (func (export "run") (result i32) (call $f0 (i32.const 0)) (i32.const 1))"#
+    ));
+    let fill = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 4194304))".repeat(20_000);
+    let text = format!(
+        r#"(func (export "run") (result i32) (drop (memory.grow (i32.const 63))) {fill} (i32.const 1))"#
+    );
+    is_stopped(&text);
+}
+
+#[test]
+fn what_ends_in_time_answers_as_before() {
+    let code = r#"
+        (global $calls (mut i32) (i32.const 0))
+        (func $fib (param i32) (result i32)
+            (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+            (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0)) (else
+                (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub (local.get 0) (i32.const 2)))))))
+        (func (export "run") (result i32) (local $n i32) (local $sum i32)
+            (block $done (loop $next
+                (br_if $done (i32.eq (local.get $n) (i32.const 20)))
+                (local.set $sum (i32.add (local.get $sum) (call $fib (local.get $n))))
+                (i32.store (local.get $n) (local.get $sum))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br $next)))
+            (i32.add (local.get $sum) (global.get $calls)))"#;
+    let original = component(code);
+    let (mut store, instance) = instance(&original);
+    let plain = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
+    let (answer,) = plain.call(&mut store, ()).unwrap();
+    // The first twenty Fibonacci numbers, and how many calls they take.
+    assert_eq!(answer, 10_945 + 35_400);
+    assert_eq!(run(&rewrite(&original).unwrap(), Duration::from_secs(10)), Some(answer));
+}
+
+#[test]
+fn what_is_strange_is_left_as_it_is() {
+    let unusual = |text: &str| rewrite(&wat::parse_str(text).unwrap()).unwrap_err();
+    let looping = r#"(memory 1) (func (export "run") (loop (br 0)))"#;
+    assert_eq!(unusual(&format!("(module {looping})")), "no component");
+    assert_eq!(unusual(&format!("(component (core module {looping}))")), "not instantiated once");
+    assert_eq!(
+        unusual(&format!("(component (component (core module {looping})))")),
+        "a module in a nested component"
+    );
+    assert_eq!(
+        unusual(&format!(
+            "(component (core module $a {looping}) (core module $b {looping})
+                (core instance (instantiate $a)) (core instance (instantiate $b)))"
+        )),
+        "several modules with code"
+    );
+    assert_eq!(
+        unusual(
+            r#"(component (core module $a (memory 1) (func $run (export "run") (loop (br 0))) (start $run))
+                (core instance (instantiate $a)))"#
+        ),
+        "it has a start function"
+    );
+    assert_eq!(
+        unusual(&format!(
+            r#"(component (core module $a {looping}) (core module $b (import "a" "run" (func)))
+                (core instance $of_a (instantiate $a)) (core instance (instantiate $b (with "a" (instance $of_a)))))"#
+        )),
+        "others are given its functions"
+    );
+    assert_eq!(unusual("(component)"), "no code");
+    assert_eq!(
+        unusual(
+            r#"(component (core module $a (memory 1) (func (export "gristmill:stop") (loop (br 0))))
+                (core instance (instantiate $a)))"#
+        ),
+        "a name is taken"
+    );
+}
