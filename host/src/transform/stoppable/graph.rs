@@ -18,6 +18,8 @@ struct Calls {
     imports: usize,
     /// Calls of whatever a table holds.
     tables: usize,
+    /// Functions that it takes a reference of.
+    referred: Vec<u32>,
     loops: bool,
     tail_calls: bool,
     operators: usize,
@@ -44,22 +46,20 @@ impl Graph {
         let node = |function: u32| nodes.get(index(function.checked_sub(imported)?)).copied();
         for (from, calls) in nodes.iter().zip(&calls) {
             for called in &calls.own {
-                graph.update_edge(*from, node(*called).ok_or("unreadable")?, ());
+                graph.add_edge(*from, node(*called).ok_or("unreadable")?, ());
             }
             for (to, there_are) in [(imports, calls.imports), (tables, calls.tables)] {
                 if there_are > 0 {
-                    graph.update_edge(*from, to, ());
+                    graph.add_edge(*from, to, ());
                 }
             }
         }
-        for (from, functions) in [(imports, &sections.reentered), (tables, &sections.in_tables)] {
-            for node in functions.iter().filter_map(|function| node(*function)) {
-                graph.update_edge(from, node, ());
-            }
-            // A table may hold an import.
-            if functions.iter().any(|function| *function < imported) {
-                graph.update_edge(from, imports, ());
-            }
+        // What is exported may be put into a table without being named by a segment.
+        let referred = calls.iter().flat_map(|calls| &calls.referred);
+        let in_tables = sections.in_tables.iter().chain(referred).map(|function| (tables, function));
+        for (from, function) in sections.reentered.iter().map(|function| (imports, function)).chain(in_tables)
+        {
+            graph.add_edge(from, node(*function).unwrap_or(imports), ());
         }
         let mut in_circle = vec![false; calls.len()];
         let mut circles = Vec::new();
@@ -101,6 +101,7 @@ impl Calls {
                         calls.own.push(function_index);
                     }
                 }
+                Operator::RefFunc { function_index } => calls.referred.push(function_index),
                 Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => calls.tables += 1,
                 _ => {}
             }

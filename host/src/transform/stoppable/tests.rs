@@ -91,6 +91,16 @@ fn what_calls_itself_is_stopped() {
 }
 
 #[test]
+fn what_gets_into_a_table_on_the_way_is_stopped() {
+    is_stopped(
+        r#"(type $run (func (result i32))) (table 1 funcref)
+           (func $again (export "again") (result i32) (return_call_indirect (type $run) (i32.const 0)))
+           (func (export "run") (result i32)
+                (table.set (i32.const 0) (ref.func $again)) (call_indirect (type $run) (i32.const 0)))"#,
+    );
+}
+
+#[test]
 fn long_ways_without_a_loop_are_stopped() {
     // Each calls the next one twice.
     let calls = |n: u32| format!("(func $f{n} (call $f{0}) (call $f{0}))", n + 1);
