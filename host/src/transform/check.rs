@@ -3,7 +3,7 @@
 //! halving the batch, so that nothing needs to be guessed here.
 
 use super::bindings::gristmill::transform::types as wit;
-use super::instance::bounded;
+use super::ended::bounded;
 use super::plan::{Kind, Next, Plan, TablePlan};
 use crate::effect::{ColumnData, Fault, Mail, MessageValues, Messages, TableRows, Texts, Values, Verdict};
 use crate::record::{Blobs, Header};

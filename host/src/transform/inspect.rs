@@ -40,7 +40,7 @@ pub fn inspect(module: &Module, limits: &Limits) -> Result<Inspection, Error> {
         .configure("{}", limits)
         .map_err(|failed| refuse(failed.code("configure"), failed.message("its `configure`")))?;
     Ok(Inspection {
-        about: super::instance::bounded(&description.about),
+        about: super::ended::bounded(&description.about),
         config_schema: description.config_schema,
         instantiated_in,
         memory_bytes,

@@ -4,6 +4,7 @@ use super::bindings::EnrichingTransform;
 use super::bindings::exports::gristmill::transform::transformer as wit;
 use super::check::{Checked, check_effects};
 use super::cpu_time;
+use super::ended::{Ended, Failed, bounded, describe};
 use super::engine::EPOCH_TICK;
 use super::error::{Error, Fault};
 use super::module::Module;
@@ -177,12 +178,6 @@ pub struct Instance {
     bindings: EnrichingTransform,
 }
 
-/// How a call ended that came to nothing.
-enum Ended {
-    TimeUp,
-    Failed(wasmtime::Error),
-}
-
 impl Instance {
     /// Makes and configures an instance of a stage.
     ///
@@ -220,8 +215,6 @@ impl Instance {
         let state = GuestState::new(Arc::from(place), limits.guest_memory_bytes_max, lookups);
         let mut store = Store::new(module.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
-        // What a guest may return, counted by wasmtime while it lifts results: aliases count each time.
-        store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
         // Only a metered engine takes fuel. What runs in it has run before, and was heard then.
         let metered = store.set_fuel(super::trial::fuel_max(limits)).is_ok();
         store.data_mut().quiet = metered;
@@ -242,6 +235,9 @@ impl Instance {
             let watch = module.watchdog.as_ref().map(|watchdog| watched(watchdog, &mut store, &instance));
             Ok((watch.transpose()?, bindings))
         });
+        // What a guest may return, counted by wasmtime while it lifts results: aliases count each time. From here on: where
+        // its checks' bytes are, it has told in a page of them.
+        store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
         match made {
             Ok((watch, bindings)) => Ok(Instance { watch, store, bindings }),
             Err(error) => Err(Failed::of(&Ended::of(error), store.data(), time)),
@@ -342,15 +338,6 @@ impl Instance {
     }
 }
 
-impl Ended {
-    fn of(error: wasmtime::Error) -> Self {
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Ended::TimeUp,
-            _ => Ended::Failed(error),
-        }
-    }
-}
-
 /// Has an instance with checks watched.
 fn watched(
     watchdog: &Arc<Watchdog>,
@@ -364,64 +351,6 @@ fn watched(
     // it, its size is fixed, and the host asks for it nowhere else. It lives as long as the store, before which the
     // instance's watch is dropped.
     Ok(unsafe { watchdog.watch(bytes.as_le_slice(&*store)) })
-}
-
-/// A call before the first batch that came to nothing.
-pub(super) enum Failed {
-    Trap(String),
-    /// It took longer than so many milliseconds.
-    Time(u128),
-    /// It asked for more memory than it may have, and could not do without.
-    Memory(String),
-    /// What it returned cannot be read, or it cannot be instantiated at all.
-    Garbage(String),
-}
-
-impl Failed {
-    fn of(ended: &Ended, state: &GuestState, time: Duration) -> Self {
-        let error = match ended {
-            Ended::TimeUp => return Failed::Time(time.as_millis()),
-            Ended::Failed(error) => error,
-        };
-        match error.downcast_ref::<Trap>() {
-            _ if state.limits.refused => Failed::Memory(describe(error)),
-            Some(trap) => Failed::Trap(trap.to_string()),
-            None => Failed::Garbage(describe(error)),
-        }
-    }
-
-    /// A code that begins with the name of what was tried.
-    pub(super) fn code(&self, tried: &'static str) -> &'static str {
-        match (tried, self) {
-            ("start", Failed::Trap(_)) => "start-trap",
-            ("start", Failed::Time(_)) => "start-timeout",
-            ("start", Failed::Memory(_)) => "start-memory",
-            ("start", Failed::Garbage(_)) => "start-failed",
-            ("describe", Failed::Trap(_)) => "describe-trap",
-            ("describe", Failed::Time(_)) => "describe-timeout",
-            ("describe", Failed::Memory(_)) => "describe-memory",
-            ("describe", Failed::Garbage(_)) => "describe-garbage",
-            (_, Failed::Trap(_)) => "configure-trap",
-            (_, Failed::Time(_)) => "configure-timeout",
-            (_, Failed::Memory(_)) => "configure-memory",
-            (_, Failed::Garbage(_)) => "configure-garbage",
-        }
-    }
-
-    pub(super) fn message(&self, what: &str) -> String {
-        match self {
-            Failed::Trap(trap) => {
-                format!("{what} trapped: {trap}: run its cases with `gristmill module test` to see where")
-            }
-            Failed::Time(limit) => format!(
-                "{what} was stopped after {limit} ms of processor time (limits.guest_time_ms_max): does it loop?"
-            ),
-            Failed::Memory(error) => {
-                format!("{what} needs more memory than limits.guest_memory_bytes_max: {error}")
-            }
-            Failed::Garbage(error) => format!("{what} failed: {error}"),
-        }
-    }
 }
 
 /// Sets what a call may use: so much processor time of this thread, so many lines in the log.
@@ -447,21 +376,5 @@ fn header(header: &crate::record::Header) -> super::bindings::gristmill::transfo
         index: header.index,
         name: &header.name,
         value: header.value.as_deref(),
-    }
-}
-
-/// An error of wasmtime's in one line, without the backtrace of the guest's functions.
-fn describe(error: &wasmtime::Error) -> String {
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let said = causes.iter().find(|cause| !cause.starts_with("error while executing at wasm backtrace"));
-    bounded(said.or(causes.last()).map_or("", String::as_str))
-}
-
-/// A guest's own words, cut to a length that a dead letter can carry.
-pub(super) fn bounded(text: &str) -> String {
-    const LENGTH_MAX: usize = 1_000;
-    match text.get(..text.floor_char_boundary(LENGTH_MAX)) {
-        Some(cut) if cut.len() < text.len() => format!("{cut}…"),
-        _ => text.to_owned(),
     }
 }

@@ -16,6 +16,7 @@ mod chain;
 mod check;
 mod compiler;
 mod cpu_time;
+mod ended;
 mod engine;
 mod error;
 mod footprint;

@@ -2,7 +2,7 @@
 //! and turned into places, so that checking a batch's effects needs no search by name.
 
 use super::bindings::exports::gristmill::transform::transformer as wit;
-use super::instance::bounded;
+use super::ended::bounded;
 use crate::spec::{ColumnType, LookupSource, NEXT, Spec};
 use std::collections::HashMap;
 

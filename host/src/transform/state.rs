@@ -137,7 +137,7 @@ impl hashing::Host for GuestState {
         let Some(known) = self.secrets.get(&secret) else {
             return Ok(Err(format!(
                 "the pipeline's spec lets this stage use no secret `{}`: name both in a [[secret]]",
-                super::instance::bounded(&secret)
+                super::ended::bounded(&secret)
             )));
         };
         let algorithm = match algorithm {
