@@ -65,7 +65,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Sets the engine up and starts its clock. `cache` is a folder that keeps compiled modules, if there is to be
+    /// Sets the engine up and starts what stops guests. `cache` is a folder that keeps compiled modules, if there is to be
     /// one.
     ///
     /// # Errors
@@ -102,12 +102,15 @@ impl Engine {
         Ok(sandbox)
     }
 
+    /// How its guests may be stopped.
+    fn ways(&self) -> &'static [Stopping] {
+        if self.metered { &[Stopping::Fuel] } else { &[Stopping::Checks, Stopping::Epochs] }
+    }
+
     /// A module that was compiled before, by its digest.
     pub(super) fn kept(&self, digest: &str) -> anyhow::Result<Option<(Sandbox, Component)>> {
         let Some(cache) = &self.cache else { return Ok(None) };
-        let ways: &[Stopping] =
-            if self.metered { &[Stopping::Fuel] } else { &[Stopping::Checks, Stopping::Epochs] };
-        for stopping in ways {
+        for stopping in self.ways() {
             let sandbox = self.sandbox(*stopping)?;
             if let Some(component) = cache.get(&sandbox.engine, digest) {
                 return Ok(Some((sandbox, component)));
@@ -159,7 +162,8 @@ impl Engine {
     pub fn forget(&self, digest: &str) {
         self.compiled.lock().remove(digest);
         if let Some(cache) = &self.cache {
-            for (_, sandbox) in self.sandboxes.lock().iter() {
+            // It may have been compiled by an earlier process, for an engine that this one has had no need of.
+            for sandbox in self.ways().iter().filter_map(|stopping| self.sandbox(*stopping).ok()) {
                 cache.forget(&sandbox.engine, digest);
             }
         }
