@@ -60,7 +60,8 @@ impl Checker for SandboxChecker {
                 None => Instance::new(&working)?,
             };
             // An instance that failed is dropped: a trap poisons it.
-            let checked = instance.apply(&working, &batch, time).map_err(|fault| fault.to_string())?;
+            let (checked, _) = instance.apply(&working, &batch, time);
+            let checked = checked.map_err(|fault| fault.to_string())?;
             let mut kept = idle.lock();
             let kept = kept.entry(place).or_default();
             if kept.len() < IDLE_CHECKERS_MAX {

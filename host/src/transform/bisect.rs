@@ -8,7 +8,6 @@
 //! and not one for each halving.
 
 use super::check::Checked;
-use super::cpu_time;
 use super::error::Fault;
 use super::footprint::Footprint;
 use super::instance::{Instance, Stage};
@@ -178,9 +177,7 @@ impl StageWorker {
             }
         };
         self.footprint.works(batch.bytes(), Instant::now());
-        let start = cpu_time::of_this_thread();
-        let result = instance.apply(&self.stage, batch, limit);
-        let took = cpu_time::of_this_thread().saturating_sub(start);
+        let (result, took) = instance.apply(&self.stage, batch, limit);
         worked.time += took;
         match &result {
             Ok(_) => {

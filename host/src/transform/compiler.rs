@@ -6,6 +6,7 @@
 //! very program, so what it writes is as good as what the host itself would have made.
 
 use super::engine::{self, Stopping};
+use super::interrupt;
 use super::module::{Refusal, componentized};
 use super::stoppable;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -40,15 +41,16 @@ const WORDS_BYTES_MAX: u64 = 4_000;
 /// The exit code of a child that refuses the module, rather than failing by itself.
 const REFUSED: i32 = 3;
 
-/// A module's bytes as they are compiled: a component, with checks that stop it if it can have them, for an engine that
-/// stops it so.
+/// A module's bytes as they are compiled: a component, made ready for being interrupted if that is possible, for an engine
+/// that stops it so.
 pub(super) fn prepared(bytes: &[u8], metered: bool) -> Result<(Stopping, Cow<'_, [u8]>), Refusal> {
     let component = componentized(bytes)?;
     if metered {
         return Ok((Stopping::Fuel, component));
     }
-    Ok(match stoppable::rewrite(&component) {
-        Ok(rewritten) => (Stopping::Checks, Cow::Owned(rewritten)),
+    let rewritten = if interrupt::POSSIBLE { stoppable::rewrite(&component) } else { Err("another system") };
+    Ok(match rewritten {
+        Ok(rewritten) => (Stopping::Interrupts, Cow::Owned(rewritten)),
         Err(unusual) => {
             tracing::debug!(unusual, "a module is stopped by epochs");
             (Stopping::Epochs, component)
@@ -131,7 +133,7 @@ pub(super) fn compile(
 
 /// What a child writes behind the code: which engine it is for.
 const WAYS: [(Stopping, u8); 3] =
-    [(Stopping::Checks, b'c'), (Stopping::Epochs, b'e'), (Stopping::Fuel, b'f')];
+    [(Stopping::Interrupts, b'i'), (Stopping::Epochs, b'e'), (Stopping::Fuel, b'f')];
 
 /// Codes that a child may answer with.
 const CODES: [&str; 4] = ["not-wasm", "precompiled", "core-unfit", "compile-failed"];

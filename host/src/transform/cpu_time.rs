@@ -12,6 +12,14 @@ pub(super) fn of_this_thread() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// This thread, by which others ask for its time.
+pub(super) fn this_thread() -> Pid {
+    thread_local! {
+        static THREAD: Pid = rustix::thread::gettid();
+    }
+    THREAD.with(|thread| *thread)
+}
+
 /// That of another thread of this process, which may be a few milliseconds old; `None` if the system does not tell.
 pub(super) fn of_thread(thread: Pid) -> Option<Duration> {
     let path = format!("/proc/self/task/{thread}/schedstat");
@@ -28,7 +36,7 @@ mod tests {
         let start = of_this_thread();
         while of_this_thread() < start + Duration::from_millis(50) {}
         // The system counts it up when the thread is interrupted, a hundred times a second at least.
-        let told = of_thread(rustix::thread::gettid()).expect("Linux tells");
+        let told = of_thread(this_thread()).expect("Linux tells");
         let own = of_this_thread();
         assert!(told <= own && own - told < Duration::from_millis(30), "{told:?} instead of {own:?}");
     }

@@ -32,8 +32,8 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// How guests are stopped that take too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
-    /// By checks that are written into them ([`super::stoppable`]).
-    Checks,
+    /// By a signal to the thread that runs them ([`super::interrupt`]).
+    Interrupts,
     /// By wasmtime's epochs, where that cannot be done.
     Epochs,
     /// When their fuel is used up.
@@ -46,7 +46,7 @@ pub(super) struct Sandbox {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Arc<Linker<GuestState>>,
     pub(super) wasi_linker: Arc<Linker<GuestState>>,
-    /// Who stops them, if that is done by checks.
+    /// Who stops them, if they are interrupted.
     pub(super) watchdog: Option<Arc<Watchdog>>,
 }
 
@@ -87,7 +87,7 @@ impl Engine {
         let cache = cache.and_then(Cache::open);
         let engine =
             Engine { metered, sandboxes: Arc::default(), compiled: Arc::default(), cache, compiler: None };
-        engine.sandbox(if metered { Stopping::Fuel } else { Stopping::Checks })?;
+        engine.sandbox(if metered { Stopping::Fuel } else { Stopping::Interrupts })?;
         Ok(engine)
     }
 
@@ -104,7 +104,7 @@ impl Engine {
 
     /// How its guests may be stopped.
     fn ways(&self) -> &'static [Stopping] {
-        if self.metered { &[Stopping::Fuel] } else { &[Stopping::Checks, Stopping::Epochs] }
+        if self.metered { &[Stopping::Fuel] } else { &[Stopping::Interrupts, Stopping::Epochs] }
     }
 
     /// A module that was compiled before, by its digest.
@@ -185,7 +185,7 @@ impl Sandbox {
                 }
             })?;
         }
-        let watchdog = (stopping == Stopping::Checks).then(Watchdog::start).transpose()?;
+        let watchdog = (stopping == Stopping::Interrupts).then(Watchdog::start).transpose()?;
         let linker = Arc::new(linker(&engine, false)?);
         let wasi_linker = Arc::new(self::linker(&engine, true)?);
         Ok(Sandbox { engine, linker, wasi_linker, watchdog })
@@ -194,9 +194,9 @@ impl Sandbox {
 
 /// How an engine is set up whose guests are stopped so.
 pub(super) fn config(stopping: Stopping) -> Config {
-    // With checks comes a memory more for each.
+    // For the byte that they read comes a memory more for each.
     let (instances_max, memories) = match stopping {
-        Stopping::Checks => (INSTANCES_MAX, 2),
+        Stopping::Interrupts => (INSTANCES_MAX, 2),
         Stopping::Epochs => (BY_EPOCHS_MAX, 1),
         Stopping::Fuel => (METERED_INSTANCES_MAX, 1),
     };
@@ -224,6 +224,8 @@ pub(super) fn config(stopping: Stopping) -> Config {
         .epoch_interruption(stopping == Stopping::Epochs)
         .consume_fuel(stopping == Stopping::Fuel)
         .max_wasm_stack(1 << 20)
+        // Nobody is shown where in its code a guest trapped; and where it was interrupted, its frames may be half made.
+        .wasm_backtrace_max_frames(None)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     #[cfg(feature = "perf-map")]
     if std::env::var_os("GRISTMILL_PERF_MAP").is_some() {

@@ -7,11 +7,12 @@ use super::cpu_time;
 use super::ended::{Ended, Failed, bounded, describe};
 use super::engine::EPOCH_TICK;
 use super::error::{Error, Fault};
+use super::interrupt::Code;
 use super::module::Module;
 use super::plan::{self, Plan};
 use super::state::GuestState;
 use super::stoppable;
-use super::watchdog::{Watch, Watchdog};
+use super::watchdog::{Watch, Watchdog, Watching};
 use crate::lookup::Lookups;
 use crate::record::Batch;
 use crate::secrets::ByName;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::WasmList;
+use wasmtime::error::Context as _;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 /// How an error of [`Instance::configured`] begins if the guest itself refused its configuration.
@@ -172,7 +174,7 @@ impl Stage {
 
 /// A configured guest, ready for batches. After a [`Fault`] other than [`Fault::GaveUp`] it must be dropped.
 pub struct Instance {
-    /// Who stops it, if it has checks. Dropped before the store, in which the checks' bytes are.
+    /// Who stops it, if it is interrupted. Dropped before the store, in which the byte is that it reads.
     watch: Option<Watch>,
     pub(super) store: Store<GuestState>,
     bindings: EnrichingTransform,
@@ -219,7 +221,7 @@ impl Instance {
         let metered = store.set_fuel(super::trial::fuel_max(limits)).is_ok();
         store.data_mut().quiet = metered;
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        if module.watchdog.is_none() {
+        if module.watched.is_none() {
             store.epoch_deadline_callback(|store| {
                 let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
                 Ok(if left.is_zero() {
@@ -229,14 +231,15 @@ impl Instance {
                 })
             });
         }
-        begin_call(&mut store, time, limits);
+        begin_call(&mut store, cpu_time::of_this_thread(), time, limits);
         let made = module.pre.instance_pre().instantiate(&mut store).and_then(|instance| {
             let bindings = EnrichingTransform::new(&mut store, &instance)?;
-            let watch = module.watchdog.as_ref().map(|watchdog| watched(watchdog, &mut store, &instance));
+            let watched = module.watched.as_ref();
+            let watch = watched.map(|(watchdog, code)| watch(watchdog, code, &mut store, &instance));
             Ok((watch.transpose()?, bindings))
         });
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time. From here on: where
-        // its checks' bytes are, it has told in a page of them.
+        // its byte is, it has told already.
         store.set_hostcall_fuel(usize::try_from(limits.effects_bytes_max).unwrap_or(usize::MAX));
         match made {
             Ok((watch, bindings)) => Ok(Instance { watch, store, bindings }),
@@ -244,26 +247,26 @@ impl Instance {
         }
     }
 
-    /// One call, which may take so much processor time.
+    /// One call, which may take so much processor time, of which the thread has had `now`.
     fn call<T>(
         &mut self,
+        now: Duration,
         time: Duration,
         limits: &Limits,
         call: impl FnOnce(&wit::Guest, &mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, Ended> {
-        begin_call(&mut self.store, time, limits);
-        if let Some(watch) = &self.watch {
-            watch.begin(time);
-        }
+        let stop_at = begin_call(&mut self.store, now, time, limits);
+        let watching = self.watch.as_ref().map(|watch| watch.begin(time, stop_at));
         let done = call(self.bindings.gristmill_transform_transformer(), &mut self.store);
-        let stopped = self.watch.as_ref().is_some_and(Watch::end);
+        let stopped = watching.is_some_and(Watching::end);
         done.map_err(|error| if stopped { Ended::TimeUp } else { Ended::of(error) })
     }
 
     /// What the guest says of itself.
     pub(super) fn describe(&mut self, limits: &Limits) -> Result<wit::Description, Failed> {
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        let said = self.call(time, limits, |guest, store| guest.call_describe(store));
+        let now = cpu_time::of_this_thread();
+        let said = self.call(now, time, limits, |guest, store| guest.call_describe(store));
         said.map_err(|ended| Failed::of(&ended, self.store.data(), time))
     }
 
@@ -274,7 +277,8 @@ impl Instance {
         limits: &Limits,
     ) -> Result<Result<wit::Plan, String>, Failed> {
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        match self.call(time, limits, |guest, store| guest.call_configure(store, config)) {
+        let now = cpu_time::of_this_thread();
+        match self.call(now, time, limits, |guest, store| guest.call_configure(store, config)) {
             Ok(said) => Ok(said.map_err(|message| bounded(&message))),
             Err(ended) => Err(Failed::of(&ended, self.store.data(), time)),
         }
@@ -285,11 +289,29 @@ impl Instance {
         self.store.data().limits.bytes()
     }
 
-    /// Calls the guest with a batch and checks what comes back. `time` is the processor time that it may take.
+    /// Calls the guest with a batch and checks what comes back. `time` is the processor time that it may take; answers
+    /// what it took, too.
     ///
     /// # Errors
     /// [`Fault`]; but for [`Fault::GaveUp`] the instance is spent.
-    pub fn apply(&mut self, stage: &Stage, batch: &Batch, time: Duration) -> Result<Checked, Fault> {
+    pub fn apply(
+        &mut self,
+        stage: &Stage,
+        batch: &Batch,
+        time: Duration,
+    ) -> (Result<Checked, Fault>, Duration) {
+        let start = cpu_time::of_this_thread();
+        let result = self.apply_from(start, stage, batch, time);
+        (result, cpu_time::of_this_thread().saturating_sub(start))
+    }
+
+    fn apply_from(
+        &mut self,
+        now: Duration,
+        stage: &Stage,
+        batch: &Batch,
+        time: Duration,
+    ) -> Result<Checked, Fault> {
         let headers: Vec<_> = batch.headers.iter().map(header).collect();
         let crossing = wit::Batch {
             topic: &batch.topic,
@@ -302,7 +324,7 @@ impl Instance {
             no_value: &batch.no_value,
             headers: &headers,
         };
-        let result = self.call(time, &stage.limits, |guest, store| guest.call_apply(store, crossing));
+        let result = self.call(now, time, &stage.limits, |guest, store| guest.call_apply(store, crossing));
         let state = self.store.data_mut();
         state.end_call();
         match result {
@@ -338,27 +360,33 @@ impl Instance {
     }
 }
 
-/// Has an instance with checks watched.
-fn watched(
+/// Has an instance watched that can be interrupted in this code.
+fn watch(
     watchdog: &Arc<Watchdog>,
+    code: &Code,
     store: &mut Store<GuestState>,
     instance: &wasmtime::component::Instance,
 ) -> wasmtime::Result<Watch> {
     let stop = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, stoppable::STOP)?;
-    let (bytes,) = stop.call(&mut *store, ())?;
+    let (byte,) = stop.call(&mut *store, ())?;
+    let byte = byte.as_le_slice(&*store).first().context("no byte")?;
     #[allow(unsafe_code, reason = "the watchdog writes to a memory of the guest's while that runs")]
-    // SAFETY: the bytes are a memory of their own, that `stoppable` has added to the module: no code but the checks can name
+    // SAFETY: the byte is in a memory of its own, that `stoppable` has added to the module: no code but the checks can name
     // it, its size is fixed, and the host asks for it nowhere else. It lives as long as the store, before which the
     // instance's watch is dropped.
-    Ok(unsafe { watchdog.watch(bytes.as_le_slice(&*store)) })
+    Ok(unsafe { watchdog.watch(code.clone(), byte) })
 }
 
-/// Sets what a call may use: so much processor time of this thread, so many lines in the log.
-fn begin_call(store: &mut Store<GuestState>, time: Duration, limits: &Limits) {
+/// Sets what a call may use: so much processor time of this thread, which has had `now`, so many lines in the log. Answers
+/// the processor time at which it is ended.
+fn begin_call(store: &mut Store<GuestState>, now: Duration, time: Duration, limits: &Limits) -> Duration {
     let state = store.data_mut();
     state.begin_call(limits.log_lines_max);
-    state.stop_at = cpu_time::of_this_thread().saturating_add(time);
+    state.stop_at = now.saturating_add(time);
+    let stop_at = state.stop_at;
+    // Of an engine without epochs nobody looks at it.
     store.set_epoch_deadline(ticks(time));
+    stop_at
 }
 
 /// Epochs until a deadline; one more, for the epoch that has begun already.

@@ -24,6 +24,7 @@ mod footprint;
 pub mod fuzzing;
 mod inspect;
 mod instance;
+mod interrupt;
 mod memory;
 mod module;
 #[cfg(feature = "native-stages")]

@@ -4,6 +4,7 @@ use super::Error;
 use super::bindings::EnrichingTransformPre;
 use super::compiler;
 use super::engine::Engine;
+use super::interrupt::Code;
 use super::state::GuestState;
 use super::watchdog::Watchdog;
 use sha2::{Digest, Sha256};
@@ -33,8 +34,8 @@ pub struct Module {
     /// What it imports, `gristmill:transform/types` aside (that is types only).
     pub imports: Vec<String>,
     pub(super) pre: EnrichingTransformPre<GuestState>,
-    /// Who stops its instances, if they have checks.
-    pub(super) watchdog: Option<Arc<Watchdog>>,
+    /// Who stops its instances, and where their code is, if that is done by interrupting it.
+    pub(super) watched: Option<(Arc<Watchdog>, Code)>,
 }
 
 impl Module {
@@ -81,16 +82,18 @@ impl Module {
                 refuse(("contract-unfit", message))
             })?;
         let imports = imports.into_iter().filter(|import| import != OWN_IMPORTS[0]).collect();
-        let watchdog = sandbox.watchdog;
-        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre, watchdog };
+        let code = |watchdog| Ok((watchdog, Code::of(&component)?));
+        let watched = sandbox.watchdog.map(code).transpose();
+        let watched = watched.map_err(|error| refuse(compiler::unavailable(error)))?;
+        let module = Module { name: name.to_owned(), digest: digest.clone(), imports, pre, watched };
         engine.compiled.lock().insert(digest, module.clone());
         Ok(module)
     }
 
-    /// Whether its instances are stopped by checks in their code when their time is up, which costs next to nothing; by
+    /// Whether its instances are interrupted when their time is up, which costs them nothing before; they are stopped by
     /// wasmtime's epochs otherwise.
-    pub fn has_checks(&self) -> bool {
-        self.watchdog.is_some()
+    pub fn is_interrupted(&self) -> bool {
+        self.watched.is_some()
     }
 
     /// The digest that a module with these bytes has.

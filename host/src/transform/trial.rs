@@ -2,7 +2,6 @@
 //! announces is what it may do. Its own test cases run so.
 
 use super::check::Checked;
-use super::cpu_time;
 use super::error::Fault;
 use super::instance::{Instance, REFUSED, Stage};
 use super::module::Module;
@@ -84,9 +83,7 @@ impl Trial {
     pub fn apply(&mut self, batch: &Batch) -> (Result<Checked, Fault>, Cost) {
         let limit = Duration::from_millis(self.stage.limits.guest_time_ms_max);
         let fuel = self.instance.store.get_fuel().ok();
-        let start = cpu_time::of_this_thread();
-        let result = self.instance.apply(&self.stage, batch, limit);
-        let time = cpu_time::of_this_thread().saturating_sub(start);
+        let (result, time) = self.instance.apply(&self.stage, batch, limit);
         let left = self.instance.store.get_fuel().ok();
         let cost = Cost {
             fuel: fuel.zip(left).map(|(before, after)| before.saturating_sub(after)),

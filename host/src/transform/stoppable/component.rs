@@ -1,6 +1,5 @@
 //! What a component consists of, as far as it is rewritten.
 
-use super::graph::index;
 use super::{STOP, Unusual, module};
 use std::ops::Range;
 use wasm_encoder::{
@@ -8,8 +7,8 @@ use wasm_encoder::{
     ComponentSection, ComponentTypeSection, ComponentValType, ExportKind, PrimitiveValType,
 };
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
-    ComponentType, ComponentTypeRef, Encoding, ExternalKind, Instance, Parser, Payload,
+    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType,
+    ComponentTypeRef, Encoding, ExternalKind, Instance, Parser, Payload,
 };
 
 /// A component's section that holds a module.
@@ -17,18 +16,11 @@ const MODULE_SECTION: u8 = 1;
 
 /// What a component defines, in the order of its indices, and what it is put together from.
 #[derive(Default)]
-pub(super) struct Parts<'a> {
+pub(super) struct Parts {
     pub(super) modules: Vec<ModuleSection>,
     /// By core instance: the module that it is one of.
     instances: Vec<Option<u32>>,
-    /// Core instances that others are given.
-    given: Vec<u32>,
-    /// By core function: the core instance and the name, of one that is a module's.
-    core_functions: Vec<Option<(u32, &'a str)>>,
-    /// Core functions that others are given.
-    given_functions: Vec<u32>,
-    /// Core functions that the host calls while it works on a call of the guest's.
-    reallocs: Vec<u32>,
+    core_functions: u32,
     core_memories: u32,
     types: u32,
     functions: u32,
@@ -42,8 +34,8 @@ pub(super) struct ModuleSection {
     content: Range<usize>,
 }
 
-impl<'a> Parts<'a> {
-    pub(super) fn read(component: &'a [u8]) -> Result<Self, Unusual> {
+impl Parts {
+    pub(super) fn read(component: &[u8]) -> Result<Self, Unusual> {
         let mut parts = Parts::default();
         let (mut end, mut depth) = (0, 0_u32);
         for payload in Parser::new(0).parse_all(component) {
@@ -76,12 +68,15 @@ impl<'a> Parts<'a> {
     }
 
     /// Takes up what a section of the component itself defines.
-    fn add(&mut self, payload: &Payload<'a>) -> Result<(), Unusual> {
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), Unusual> {
         let unreadable = |_| "unreadable";
         match payload {
             Payload::InstanceSection(section) => {
                 for instance in section.clone() {
-                    self.add_instance(&instance.map_err(unreadable)?);
+                    self.instances.push(match instance.map_err(unreadable)? {
+                        Instance::Instantiate { module_index, .. } => Some(module_index),
+                        Instance::FromExports(_) => None,
+                    });
                 }
             }
             Payload::ComponentTypeSection(section) => {
@@ -95,25 +90,23 @@ impl<'a> Parts<'a> {
             Payload::ComponentAliasSection(section) => {
                 for alias in section.clone() {
                     match alias.map_err(unreadable)? {
-                        ComponentAlias::CoreInstanceExport {
-                            kind: ExternalKind::Func,
-                            instance_index,
-                            name,
-                        } => {
-                            self.core_functions.push(Some((instance_index, name)));
-                        }
-                        ComponentAlias::CoreInstanceExport { kind: ExternalKind::Memory, .. } => {
-                            self.core_memories += 1;
-                        }
+                        ComponentAlias::CoreInstanceExport { kind, .. } => match kind {
+                            ExternalKind::Func => self.core_functions += 1,
+                            ExternalKind::Memory => self.core_memories += 1,
+                            _ => {}
+                        },
                         ComponentAlias::InstanceExport { kind, .. } => self.add_kind(kind)?,
                         ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, .. } => self.types += 1,
-                        ComponentAlias::CoreInstanceExport { .. } | ComponentAlias::Outer { .. } => {}
+                        ComponentAlias::Outer { .. } => {}
                     }
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
                 for canonical in section.clone() {
-                    self.add_canonical(&canonical.map_err(unreadable)?);
+                    match canonical.map_err(unreadable)? {
+                        CanonicalFunction::Lift { .. } => self.functions += 1,
+                        _ => self.core_functions += 1,
+                    }
                 }
             }
             Payload::ComponentImportSection(section) => {
@@ -141,41 +134,6 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    fn add_instance(&mut self, instance: &Instance<'a>) {
-        match instance {
-            Instance::Instantiate { module_index, args } => {
-                self.given.extend(args.iter().map(|arg| arg.index));
-                self.instances.push(Some(*module_index));
-            }
-            Instance::FromExports(exports) => {
-                let functions = exports.iter().filter(|export| export.kind == ExternalKind::Func);
-                self.given_functions.extend(functions.map(|export| export.index));
-                self.instances.push(None);
-            }
-        }
-    }
-
-    fn add_canonical(&mut self, canonical: &CanonicalFunction) {
-        let options = match canonical {
-            CanonicalFunction::Lift { options, .. } => {
-                self.functions += 1;
-                options
-            }
-            CanonicalFunction::Lower { options, .. } => {
-                self.core_functions.push(None);
-                options
-            }
-            _ => {
-                self.core_functions.push(None);
-                return;
-            }
-        };
-        self.reallocs.extend(options.iter().filter_map(|option| match option {
-            CanonicalOption::Realloc(function) => Some(*function),
-            _ => None,
-        }));
-    }
-
     fn add_kind(&mut self, kind: ComponentExternalKind) -> Result<(), Unusual> {
         match kind {
             ComponentExternalKind::Module => return Err("a module from elsewhere"),
@@ -192,29 +150,13 @@ impl<'a> Parts<'a> {
         component.get(section.content.clone()).ok_or("unreadable")
     }
 
-    /// The module whose function a core function is, and its name there.
-    fn of_module(&self, core_function: u32) -> Option<(u32, &'a str)> {
-        let (instance, name) = self.core_functions.get(index(core_function)).copied().flatten()?;
-        Some((self.instances.get(index(instance)).copied().flatten()?, name))
-    }
-
-    /// The names of a module's functions that may be called while it waits for a function of the host's.
-    pub(super) fn reentered(&self, module: usize) -> Vec<&'a str> {
-        let functions = self.reallocs.iter().filter_map(|function| self.of_module(*function));
-        functions.filter(|(of, _)| index(*of) == module).map(|(_, name)| name).collect()
-    }
-
     /// The component with other bytes in place of a module's, and a function more that says where it can be stopped.
     pub(super) fn write(&self, component: &[u8], module: usize, bytes: &[u8]) -> Result<Vec<u8>, Unusual> {
-        let mut of_it = self.instances.iter().zip(0..).filter(|(of, _)| of.map(index) == Some(module));
+        let is_it = |of: Option<u32>| of.is_some_and(|of| usize::try_from(of) == Ok(module));
+        let mut of_it = self.instances.iter().zip(0..).filter(|(of, _)| is_it(**of));
         let (Some((_, instance)), None) = (of_it.next(), of_it.next()) else {
             return Err("not instantiated once");
         };
-        // Nobody else's function leads back into it then, but for those of `reentered`.
-        let given = self.given_functions.iter().filter_map(|function| self.of_module(*function));
-        if self.given.contains(&instance) || given.into_iter().any(|(of, _)| index(of) == module) {
-            return Err("others are given its functions");
-        }
         let section = &self.modules.get(module).ok_or("unreadable")?.whole;
         let (Some(before), Some(after)) = (component.get(..section.start), component.get(section.end..))
         else {
@@ -225,12 +167,12 @@ impl<'a> Parts<'a> {
         written.push(MODULE_SECTION);
         wasm_encoder::Encode::encode(bytes, &mut written);
         written.extend_from_slice(after);
-        self.lift(instance, &mut written)?;
+        self.lift(instance, &mut written);
         Ok(written)
     }
 
-    /// Appends to a component what makes a function of its own of the module's one that says where the bytes are.
-    fn lift(&self, instance: u32, component: &mut Vec<u8>) -> Result<(), Unusual> {
+    /// Appends to a component what makes a function of its own of the module's one that says where the byte is.
+    fn lift(&self, instance: u32, component: &mut Vec<u8>) {
         let mut aliases = ComponentAliasSection::new();
         for (name, kind) in [(module::STOP, ExportKind::Func), (module::STOP_MEMORY, ExportKind::Memory)] {
             aliases.alias(Alias::CoreInstanceExport { instance, kind, name });
@@ -242,14 +184,12 @@ impl<'a> Parts<'a> {
         types.function().params(none).result(Some(ComponentValType::Type(self.types)));
         types.append_to_component(component);
         let mut lifted = CanonicalFunctionSection::new();
-        let function = u32::try_from(self.core_functions.len()).map_err(|_| "unreadable")?;
         let memory = wasm_encoder::CanonicalOption::Memory(self.core_memories);
-        lifted.lift(function, self.types + 1, [memory]);
+        lifted.lift(self.core_functions, self.types + 1, [memory]);
         lifted.append_to_component(component);
         let mut exports = ComponentExportSection::new();
         exports.export(STOP, ComponentExportKind::Func, self.functions, None);
         exports.append_to_component(component);
-        Ok(())
     }
 }
 

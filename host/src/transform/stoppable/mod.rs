@@ -1,15 +1,13 @@
-//! Modules rewritten so that they can be stopped from outside without asking: before they are compiled, checks go into
-//! their code that read a byte of a memory of their own, which nobody but the host can write to, and trap if it is not 0.
+//! Modules prepared for being stopped: a guest is stopped by [`interrupt`](super::interrupt) where its own code is, and
+//! only one thing keeps it away from there for long. Copying and filling memory, and the like, are done by the host, as
+//! much of it in one call as the memory is large. So before each such thing a check goes into the code: it reads a byte of
+//! a memory of its own, which nobody but the host can write to, and traps if it is not 0.
 //!
-//! wasmtime's epochs do the same with a comparison and a call, and it is the call that costs: whatever the code around it
-//! has in registers must survive one. A check here calls nothing, so that a loop keeps its registers.
-//!
-//! [`rewrite`] knows the usual shape of a component: one module with the code, and others that only pass calls on.
-//! Whatever looks different is left as it is, and stopped by epochs.
+//! [`rewrite`] knows the usual shape of a component: one module with a memory and code, and others that only pass calls on.
+//! Whatever looks different is left as it is, and stopped by wasmtime's epochs, which cost more.
 
-mod checks;
+mod bulk;
 mod component;
-mod graph;
 mod module;
 #[cfg(test)]
 mod tests;
@@ -17,13 +15,13 @@ mod tests;
 use component::Parts;
 use wasmparser::{Validator, WasmFeatures};
 
-/// What the rewritten component exports more: a function that answers with the bytes to be written to.
+/// What the rewritten component exports more: a function that answers with the byte to be written to.
 pub(super) const STOP: &str = "gristmill-stop";
 
 /// Counts up with every change of what is written into modules: compiled ones are kept by it.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 
-/// What code may use that is to be rewritten: nothing here jumps in ways that [`checks`] does not follow.
+/// What code may use that is to be rewritten: [`bulk`] knows all of it that takes long.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .union(WasmFeatures::MULTI_MEMORY)
@@ -34,7 +32,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
 /// Why a component stays as it is, for whoever looks into it.
 pub(super) type Unusual = &'static str;
 
-/// Rewrites a component so that a byte that is not 0 in what [`STOP`] answers with stops it.
+/// Rewrites a component so that a byte that is not 0 in what [`STOP`] answers with keeps it from working on memory at large.
 ///
 /// # Errors
 /// What about it is unusual: it must be stopped otherwise.
@@ -43,14 +41,13 @@ pub(super) fn rewrite(component: &[u8]) -> Result<Vec<u8>, Unusual> {
     let parts = Parts::read(component)?;
     let mut rewritten = None;
     for index in 0..parts.modules.len() {
-        let reentered = parts.reentered(index);
-        if let Some(bytes) = module::rewrite(parts.module(component, index)?, &reentered)?
+        if let Some(bytes) = module::rewrite(parts.module(component, index)?)?
             && rewritten.replace((index, bytes)).is_some()
         {
-            return Err("several modules with code");
+            return Err("several modules with a memory");
         }
     }
-    let (index, bytes) = rewritten.ok_or("no code")?;
+    let (index, bytes) = rewritten.ok_or("no memory")?;
     let written = parts.write(component, index, &bytes)?;
     Validator::new_with_features(FEATURES).validate_all(&written).map_err(|_| "rewritten wrongly")?;
     Ok(written)

@@ -1,13 +1,15 @@
 //! What never ends is stopped, however it does it; what ends is not changed; what is strange is left alone.
 
 use super::{STOP, rewrite};
+use crate::transform::cpu_time;
 use crate::transform::engine::{Sandbox, Stopping};
+use crate::transform::interrupt::Code;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, Linker, WasmList};
 
-static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Stopping::Checks).unwrap());
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(Stopping::Interrupts).unwrap());
 
 /// A component around a module with this code, which exports `run`.
 fn component(code: &str) -> Vec<u8> {
@@ -21,27 +23,36 @@ fn component(code: &str) -> Vec<u8> {
 }
 
 fn instance(component: &[u8]) -> (Store<()>, Instance) {
-    let component = Component::new(&SANDBOX.engine, component).unwrap();
+    instance_of(&Component::new(&SANDBOX.engine, component).unwrap())
+}
+
+fn instance_of(component: &Component) -> (Store<()>, Instance) {
     let mut store = Store::new(&SANDBOX.engine, ());
-    let instance = Linker::new(&SANDBOX.engine).instantiate(&mut store, &component).unwrap();
+    let instance = Linker::new(&SANDBOX.engine).instantiate(&mut store, component).unwrap();
     (store, instance)
 }
 
 /// Runs a component, watched, for so long at most; answers what it answers, if it does.
 fn run(component: &[u8], time: Duration) -> Option<u32> {
-    let (mut store, instance) = instance(component);
+    let component = Component::new(&SANDBOX.engine, component).unwrap();
+    run_compiled(&component, time)
+}
+
+fn run_compiled(component: &Component, time: Duration) -> Option<u32> {
+    let (mut store, instance) = instance_of(component);
     let stop = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut store, STOP).unwrap();
-    let (bytes,) = stop.call(&mut store, ()).unwrap();
+    let (byte,) = stop.call(&mut store, ()).unwrap();
+    let byte = byte.as_le_slice(&store).first().unwrap();
     let watchdog = SANDBOX.watchdog.as_ref().unwrap();
     #[allow(unsafe_code, reason = "as in the sandbox")]
     // SAFETY: the memory is the checks' own and lives as long as the store, which is dropped after the watch.
-    let watch = unsafe { watchdog.watch(bytes.as_le_slice(&store)) };
+    let watch = unsafe { watchdog.watch(Code::of(component).unwrap(), byte) };
     let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
-    watch.begin(time);
+    let watching = watch.begin(time, cpu_time::of_this_thread() + time);
     let start = Instant::now();
     let answer = run.call(&mut store, ());
     assert!(start.elapsed() < Duration::from_secs(20), "stopped too late");
-    assert_eq!(answer.is_err(), watch.end(), "{answer:?}");
+    assert_eq!(answer.is_err(), watching.end(), "{answer:?}");
     answer.ok().map(|(answer,)| answer)
 }
 
@@ -119,11 +130,113 @@ fn long_ways_without_a_loop_are_stopped() {
     is_stopped(&format!(
         r#"{chain} (func $f60 (param i32)) (func (export "run") (result i32) (call $f0 (i32.const 0)) (i32.const 1))"#
     ));
+}
+
+#[test]
+fn what_the_host_does_for_a_guest_is_stopped() {
+    let looping = |code: &str| {
+        is_stopped(&format!(
+            r#"(table $t 10000 funcref) (elem $e func $run) (data $d "0123456789")
+               (func $run (export "run") (result i32)
+                    (drop (memory.grow (i32.const 1000)))
+                    (loop {code} (br 0)) (i32.const 1))"#
+        ));
+    };
+    looping("(memory.fill (i32.const 0) (i32.const 1) (i32.const 65000000))");
+    looping("(memory.copy (i32.const 0) (i32.const 1) (i32.const 65000000))");
+    looping("(memory.copy (i32.const 0) (i32.const 1) (i32.const 5))");
+    looping("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 10))");
+    looping("(drop (memory.grow (i32.const 0)))");
+    looping("(table.fill $t (i32.const 0) (ref.null func) (i32.const 10000))");
+    looping("(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 9999))");
+    looping("(drop (table.grow $t (ref.null func) (i32.const 0)))");
     let fill = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 4194304))".repeat(20_000);
     let text = format!(
         r#"(func (export "run") (result i32) (drop (memory.grow (i32.const 63))) {fill} (i32.const 1))"#
     );
     is_stopped(&text);
+}
+
+/// Wherever in its code a guest is: at beginnings and ends of functions, in the midst of calls, close to the end of its
+/// stack.
+#[test]
+fn guests_are_stopped_at_any_place() {
+    let code = r#"
+        (type $step (func (param i32) (result i32))) (table 2 funcref) (elem (i32.const 0) $deep $flat)
+        (func $flat (param i32) (result i32) (i32.popcnt (local.get 0)))
+        (func $deep (param $n i32) (result i32)
+            (if (result i32) (local.get $n)
+                (then (i32.add
+                    (call_indirect (type $step) (i32.sub (local.get $n) (i32.const 1)) (i32.const 0))
+                    (call_indirect (type $step) (local.get $n) (i32.const 1))))
+                (else
+                    (memory.copy (i32.const 100) (i32.const 90) (i32.and (i32.load (i32.const 0)) (i32.const 127)))
+                    (i32.const 0))))
+        (func (export "run") (result i32)
+            (loop
+                (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (call $deep (i32.const 5000))))
+                (br 0))
+            (i32.const 1))"#;
+    let component = Component::new(&SANDBOX.engine, rewrite(&component(code)).unwrap()).unwrap();
+    for n in 0..300 {
+        // Not a multiple of how often the watchdog looks.
+        assert_eq!(run_compiled(&component, Duration::from_micros(37 * n)), None);
+    }
+}
+
+#[test]
+fn copies_are_copies() {
+    // Answers with a sum over all places after a copy, each of which differs from the others.
+    let code = |to: u32, from: u32, bytes: u32| {
+        format!(
+            r#"(global $bytes (mut i32) (i32.const {bytes}))
+            (func (export "run") (result i32) (local $n i32) (local $sum i32)
+                (loop (i32.store8 (local.get $n) (i32.mul (local.get $n) (i32.const 167)))
+                    (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 400))))
+                (memory.copy (i32.const {to}) (i32.const {from}) (global.get $bytes))
+                (local.set $n (i32.const 0))
+                (loop (local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const 31)) (i32.load8_u (local.get $n))))
+                    (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 400))))
+                (local.get $sum))"#
+        )
+    };
+    let expected = |to: usize, from: usize, bytes: usize| {
+        let mut memory: Vec<u8> = (0..400_u32).map(|n| (n * 167).to_le_bytes()[0]).collect();
+        memory.copy_within(from..from + bytes, to);
+        memory.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+    };
+    let lengths = (0..70).chain([127, 128, 129, 200]);
+    for (nth, bytes) in lengths.enumerate() {
+        // Apart, over each other to both sides, and onto itself.
+        let (to, from) = [(200, 0), (3, 0), (0, 5), (7, 7)][nth % 4];
+        for (to, from) in [(to, from), (from, to)] {
+            let rewritten = rewrite(&component(&code(to, from, bytes))).unwrap();
+            let expected = expected(to as usize, from as usize, bytes as usize);
+            assert_eq!(
+                run(&rewritten, Duration::from_secs(10)),
+                Some(expected),
+                "{bytes} from {from} to {to}"
+            );
+        }
+    }
+}
+
+#[test]
+fn copies_beyond_the_end_trap() {
+    for bytes in [1, 2, 5, 8, 16, 30, 64, 65, 4000, u32::MAX] {
+        for (to, from) in
+            [(65_536 - bytes.min(300) / 2, 0), (0, 65_536 - bytes.min(300) / 2), (u32::MAX, 0), (0, u32::MAX)]
+        {
+            let code = format!(
+                r#"(global $bytes (mut i32) (i32.const {bytes}))
+                (func (export "run") (result i32)
+                    (memory.copy (i32.const {to}) (i32.const {from}) (global.get $bytes)) (i32.const 1))"#
+            );
+            let (mut store, instance) = instance(&rewrite(&component(&code)).unwrap());
+            let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
+            assert!(run.call(&mut store, ()).is_err(), "{bytes} from {from} to {to}");
+        }
+    }
 }
 
 #[test]
@@ -154,7 +267,7 @@ fn what_ends_in_time_answers_as_before() {
 #[test]
 fn what_is_strange_is_left_as_it_is() {
     let unusual = |text: &str| rewrite(&wat::parse_str(text).unwrap()).unwrap_err();
-    let looping = r#"(memory 1) (func (export "run") (loop (br 0)))"#;
+    let looping = r#"(memory (export "memory") 1) (func (export "run") (loop (br 0)))"#;
     assert_eq!(unusual(&format!("(module {looping})")), "no component");
     assert_eq!(unusual(&format!("(component (core module {looping}))")), "not instantiated once");
     assert_eq!(
@@ -166,7 +279,7 @@ fn what_is_strange_is_left_as_it_is() {
             "(component (core module $a {looping}) (core module $b {looping})
                 (core instance (instantiate $a)) (core instance (instantiate $b)))"
         )),
-        "several modules with code"
+        "several modules with a memory"
     );
     assert_eq!(
         unusual(
@@ -177,12 +290,13 @@ fn what_is_strange_is_left_as_it_is() {
     );
     assert_eq!(
         unusual(&format!(
-            r#"(component (core module $a {looping}) (core module $b (import "a" "run" (func)))
+            r#"(component (core module $a {looping}) (core module $b (import "a" "memory" (memory 1))
+                    (func (export "run") (memory.fill (i32.const 0) (i32.const 0) (i32.const 9))))
                 (core instance $of_a (instantiate $a)) (core instance (instantiate $b (with "a" (instance $of_a)))))"#
         )),
-        "others are given its functions"
+        "several modules that work on memory"
     );
-    assert_eq!(unusual("(component)"), "no code");
+    assert_eq!(unusual("(component)"), "no memory");
     assert_eq!(
         unusual(
             r#"(component (core module $a (memory 1) (func (export "gristmill:stop") (loop (br 0))))
