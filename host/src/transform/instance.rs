@@ -7,7 +7,7 @@ use super::cpu_time;
 use super::ended::{Ended, Failed, bounded, describe};
 use super::engine::EPOCH_TICK;
 use super::error::{Error, Fault};
-use super::interrupt::Code;
+use super::interrupt::{self, Stop};
 use super::module::Module;
 use super::plan::{self, Plan};
 use super::state::GuestState;
@@ -221,7 +221,11 @@ impl Instance {
         let metered = store.set_fuel(super::trial::fuel_max(limits)).is_ok();
         store.data_mut().quiet = metered;
         let time = Duration::from_millis(limits.guest_time_ms_max);
-        if module.watched.is_none() {
+        let stopped = module.watched.as_ref();
+        let stopped = stopped.map(|(watchdog, code)| (watchdog, Arc::new(Stop::of(code.clone()))));
+        if let Some((_, stop)) = &stopped {
+            interrupt::heed(&mut store, Arc::clone(stop));
+        } else {
             store.epoch_deadline_callback(|store| {
                 let left = store.data().stop_at.saturating_sub(cpu_time::of_this_thread());
                 Ok(if left.is_zero() {
@@ -234,8 +238,7 @@ impl Instance {
         begin_call(&mut store, cpu_time::of_this_thread(), time, limits);
         let made = module.pre.instance_pre().instantiate(&mut store).and_then(|instance| {
             let bindings = EnrichingTransform::new(&mut store, &instance)?;
-            let watched = module.watched.as_ref();
-            let watch = watched.map(|(watchdog, code)| watch(watchdog, code, &mut store, &instance));
+            let watch = stopped.map(|(watchdog, stop)| watch(watchdog, stop, &mut store, &instance));
             Ok((watch.transpose()?, bindings))
         });
         // What a guest may return, counted by wasmtime while it lifts results: aliases count each time. From here on: where
@@ -360,21 +363,21 @@ impl Instance {
     }
 }
 
-/// Has an instance watched that can be interrupted in this code.
+/// Has an instance watched that is stopped by this.
 fn watch(
     watchdog: &Arc<Watchdog>,
-    code: &Code,
+    stop: Arc<Stop>,
     store: &mut Store<GuestState>,
     instance: &wasmtime::component::Instance,
 ) -> wasmtime::Result<Watch> {
-    let stop = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, stoppable::STOP)?;
-    let (byte,) = stop.call(&mut *store, ())?;
+    let byte = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, stoppable::STOP)?;
+    let (byte,) = byte.call(&mut *store, ())?;
     let byte = byte.as_le_slice(&*store).first().context("no byte")?;
     #[allow(unsafe_code, reason = "the watchdog writes to a memory of the guest's while that runs")]
     // SAFETY: the byte is in a memory of its own, that `stoppable` has added to the module: no code but the checks can name
     // it, its size is fixed, and the host asks for it nowhere else. It lives as long as the store, before which the
     // instance's watch is dropped.
-    Ok(unsafe { watchdog.watch(code.clone(), byte) })
+    Ok(unsafe { watchdog.watch(stop, byte) })
 }
 
 /// Sets what a call may use: so much processor time of this thread, which has had `now`, so many lines in the log. Answers

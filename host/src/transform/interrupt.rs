@@ -6,7 +6,9 @@
 //! time is up, so that being stoppable costs a guest nothing.
 //!
 //! Only the functions of the guest itself are left so. Where a signal meets a thread in the host's code, or in what leads
-//! from one to the other, it does nothing, and has to be sent again.
+//! from one to the other, it does nothing, and has to be sent again. A guest that is in the host's code nearly always ends
+//! where it comes there or back ([`heed`]); for what it has done there without being asked, see
+//! [`stoppable`](super::stoppable).
 
 use anyhow::{Context, bail};
 use libc::{c_int, c_void, siginfo_t};
@@ -16,7 +18,9 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr::null;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime_environ::{CompiledTrap, Trap};
 
@@ -49,11 +53,6 @@ impl Code {
             functions: base + found.functions.start..base + found.functions.end,
             trap: base + found.trap,
         })
-    }
-
-    #[cfg(test)]
-    pub(super) fn nowhere() -> Self {
-        Code { functions: 0..0, trap: 0 }
     }
 
     /// The same as offsets in the image, which is an ELF file.
@@ -104,6 +103,12 @@ impl Stop {
         Stop { code, wanted: AtomicBool::new(false) }
     }
 
+    /// One that meets no guest.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Stop::of(Code { functions: 0..0, trap: 0 })
+    }
+
     /// Ends the call, if this meets it in the guest's code. To be repeated until it has ended.
     ///
     /// `thread` is the one of this process that runs the call, and may not end meanwhile.
@@ -126,6 +131,11 @@ impl Stop {
     pub(super) fn take(&self) -> bool {
         self.wanted.swap(false, Ordering::SeqCst)
     }
+}
+
+/// Has the calls of a store's guests, which are to end, do so where they come to the host or back, too.
+pub(super) fn heed<T>(store: &mut Store<T>, stop: Arc<Stop>) {
+    store.call_hook(move |_, _| if stop.is_wanted() { Err(Trap::Interrupt.into()) } else { Ok(()) });
 }
 
 thread_local! {

@@ -2,7 +2,7 @@
 //! byte that it reads before ([`super::stoppable`]).
 
 use super::cpu_time;
-use super::interrupt::{self, Code, Stop, Stoppable};
+use super::interrupt::{self, Stop, Stoppable};
 use parking_lot::Mutex;
 use rustix::thread::Pid;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -57,7 +57,7 @@ impl Watchdog {
         again
     }
 
-    /// Watches an instance with this code, which reads this byte.
+    /// Watches an instance that is stopped by this, and reads this byte.
     #[allow(
         unsafe_code,
         reason = "a byte of a guest's memory, to which another thread writes while the guest runs"
@@ -65,11 +65,11 @@ impl Watchdog {
     /// # Safety
     /// The byte can be written to, nobody but the guest's checks and what comes back here uses it, and it is there until
     /// what comes back is dropped.
-    pub(super) unsafe fn watch(self: &Arc<Self>, code: Code, byte: &u8) -> Watch {
+    pub(super) unsafe fn watch(self: &Arc<Self>, stop: Arc<Stop>, byte: &u8) -> Watch {
         let byte = Byte(Some(std::ptr::from_ref(byte).expose_provenance()));
         let watched = Arc::new(Watched {
             due_ms: AtomicU64::new(NEVER),
-            stop: Stop::of(code),
+            stop,
             state: Mutex::new(State { running: None, byte }),
         });
         self.watched.lock().push(Arc::downgrade(&watched));
@@ -124,7 +124,7 @@ impl Drop for Watching<'_> {
 struct Watched {
     /// When somebody must look, on the watchdog's clock.
     due_ms: AtomicU64,
-    stop: Stop,
+    stop: Arc<Stop>,
     state: Mutex<State>,
 }
 
@@ -196,7 +196,7 @@ mod tests {
         #[allow(unsafe_code, reason = "the test's own byte")]
         // SAFETY: an atomic can be written to through a shared reference, and it outlives the watch.
         unsafe {
-            watchdog.watch(Code::nowhere(), &*byte.as_ptr())
+            watchdog.watch(Arc::new(Stop::nowhere()), &*byte.as_ptr())
         }
     }
 
