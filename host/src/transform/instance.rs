@@ -385,8 +385,8 @@ fn watch(
 fn begin_call(store: &mut Store<GuestState>, now: Duration, time: Duration, limits: &Limits) -> Duration {
     let state = store.data_mut();
     state.begin_call(limits.log_lines_max);
-    state.stop_at = now.saturating_add(time);
-    let stop_at = state.stop_at;
+    let stop_at = now.saturating_add(time);
+    state.stop_at = stop_at;
     // Of an engine without epochs nobody looks at it.
     store.set_epoch_deadline(ticks(time));
     stop_at

@@ -6,9 +6,8 @@
 //! time is up, so that being stoppable costs a guest nothing.
 //!
 //! Only the functions of the guest itself are left so. Where a signal meets a thread in the host's code, or in what leads
-//! from one to the other, it does nothing, and has to be sent again. A guest that is in the host's code nearly always ends
-//! where it comes there or back ([`heed`]); for what it has done there without being asked, see
-//! [`stoppable`](super::stoppable).
+//! from one to the other, it does nothing, and has to be sent again. A guest that does little but call the host is ended
+//! where it comes there or back ([`heed`]); for what the host does without being called see [`stoppable`](super::stoppable).
 
 use anyhow::{Context, bail};
 use libc::{c_int, c_void, siginfo_t};

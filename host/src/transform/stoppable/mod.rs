@@ -1,7 +1,7 @@
-//! Modules prepared for being stopped: a guest is stopped by [`interrupt`](super::interrupt) where its own code is, and
-//! only one thing keeps it away from there for long. Copying and filling memory, and the like, are done by the host, as
-//! much of it in one call as the memory is large. So before each such thing a check goes into the code: it reads a byte of
-//! a memory of its own, which nobody but the host can write to, and traps if it is not 0.
+//! Modules prepared for being stopped. [`interrupt`](super::interrupt) stops a guest where its own code is, and where it
+//! calls a function of the host's. What is left is what the host does for it without being called: copying and filling
+//! memory, and the like, as much of it at once as there is memory. So before each such operator a check goes into the
+//! code: it reads a byte of a memory of its own, which nobody but the host can write to, and traps if it is not 0.
 //!
 //! [`rewrite`] knows the usual shape of a component: one module with a memory and code, and others that only pass calls on.
 //! Whatever looks different is left as it is, and stopped by wasmtime's epochs, which cost more.
@@ -31,7 +31,8 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
 /// Why a component stays as it is, for whoever looks into it.
 pub(super) type Unusual = &'static str;
 
-/// Rewrites a component so that a byte that is not 0 in what [`STOP`] answers with keeps it from working on memory at large.
+/// Rewrites a component so that it traps before it has the host work on its memory, if the byte that [`STOP`] answers with
+/// is not 0.
 ///
 /// # Errors
 /// What about it is unusual: it must be stopped otherwise.
