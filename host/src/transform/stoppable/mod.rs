@@ -6,6 +6,7 @@
 //! [`rewrite`] knows the usual shape of a component: one module with a memory and code, and others that only pass calls on.
 //! Whatever looks different is left as it is, and stopped by wasmtime's epochs, which cost more.
 
+mod bulk;
 mod component;
 mod module;
 #[cfg(test)]
@@ -18,9 +19,9 @@ use wasmparser::{Validator, WasmFeatures};
 pub(super) const STOP: &str = "gristmill-stop";
 
 /// Counts up with every change of what is written into modules: compiled ones are kept by it.
-pub(super) const REVISION: u32 = 2;
+pub(super) const REVISION: u32 = 3;
 
-/// What code may use that is to be rewritten: all of it that takes long is known to [`module`].
+/// What code may use that is to be rewritten: [`bulk`] knows all of it that takes long.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .union(WasmFeatures::MULTI_MEMORY)

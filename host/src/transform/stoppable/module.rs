@@ -1,13 +1,14 @@
 //! A core module with checks in its code, a memory that they read, and a function that says where it is.
 
 use super::Unusual;
+use super::bulk::{self, Bulk, Instead};
 use super::component::at;
 use std::ops::Range;
 use wasm_encoder::{
     BlockType, Encode, ExportKind, Function, InstructionSink, MemArg, MemArgTarget, MemoryType, Module,
     RawSection, SectionId, ValType,
 };
-use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
+use wasmparser::{FunctionBody, Parser, Payload, TypeRef};
 
 /// The function that answers where the memory's byte is.
 pub(super) const STOP: &str = "gristmill:stop";
@@ -17,8 +18,11 @@ pub(super) const STOP_MEMORY: &str = "gristmill:stop-memory";
 /// Where the answer of [`STOP`] is, behind the byte: an address, then a length.
 const ANSWER: u32 = 8;
 
-/// Copies of so many bytes at most, known beforehand, the compiler does in place (wasmtime 48).
-const IN_PLACE_MAX: i32 = 128;
+/// The functions that are added, in their order.
+const ADDED_STOP: u32 = 0;
+const ADDED_COPY: u32 = 1;
+const ADDED_FILL: u32 = 2;
+const ADDED: u32 = 3;
 
 /// What a module consists of, as far as it is rewritten.
 #[derive(Default)]
@@ -31,6 +35,8 @@ struct Sections<'a> {
     memories: u32,
     /// Whether a memory is its own.
     own_memory: bool,
+    /// Whether the first memory has addresses of 64 bits.
+    wide: bool,
     name_taken: bool,
     bodies: Vec<FunctionBody<'a>>,
 }
@@ -38,44 +44,17 @@ struct Sections<'a> {
 /// A module with checks; `None` if it needs none.
 pub(super) fn rewrite(bytes: &[u8]) -> Result<Option<Vec<u8>>, Unusual> {
     let sections = Sections::read(bytes)?;
-    let checks: Result<Vec<Vec<u64>>, Unusual> = sections.bodies.iter().map(leave_to_host).collect();
-    let checks = checks?;
+    let bulks: Result<Vec<Vec<Bulk>>, Unusual> =
+        sections.bodies.iter().map(|body| bulk::find(body, sections.wide)).collect();
+    let bulks = bulks?;
     if !sections.own_memory {
-        let none = checks.iter().all(Vec::is_empty);
+        let none = bulks.iter().all(Vec::is_empty);
         return if none { Ok(None) } else { Err("several modules that work on memory") };
     }
     if sections.name_taken {
         return Err("a name is taken");
     }
-    sections.write(bytes, &checks).map(Some)
-}
-
-/// Where a function leaves to the host what may take long: working on many bytes of memory, or many places of a table, at
-/// once.
-fn leave_to_host(body: &FunctionBody<'_>) -> Result<Vec<u64>, Unusual> {
-    let mut found = Vec::new();
-    let mut operators = body.get_operators_reader().map_err(|_| "unreadable")?;
-    let mut constant = None;
-    while !operators.eof() {
-        let (operator, offset) = operators.read_with_offset().map_err(|_| "unreadable")?;
-        match operator {
-            Operator::MemoryCopy { .. } if constant.is_some_and(|n| (0..=IN_PLACE_MAX).contains(&n)) => {}
-            Operator::MemoryCopy { .. }
-            | Operator::MemoryFill { .. }
-            | Operator::MemoryInit { .. }
-            | Operator::MemoryGrow { .. }
-            | Operator::TableCopy { .. }
-            | Operator::TableFill { .. }
-            | Operator::TableInit { .. }
-            | Operator::TableGrow { .. } => found.push(offset),
-            _ => {}
-        }
-        constant = match operator {
-            Operator::I32Const { value } => Some(value),
-            _ => None,
-        };
-    }
-    Ok(found)
+    sections.write(bytes, &bulks).map(Some)
 }
 
 impl<'a> Sections<'a> {
@@ -100,15 +79,17 @@ impl<'a> Sections<'a> {
                 for import in section.into_imports() {
                     match import?.ty {
                         TypeRef::Func(_) => self.imported_functions += 1,
-                        TypeRef::Memory(_) => self.memories += 1,
+                        TypeRef::Memory(memory) => self.add_memory(memory),
                         _ => {}
                     }
                 }
             }
             Payload::FunctionSection(section) => self.functions = section.count(),
             Payload::MemorySection(section) => {
-                self.memories += section.count();
-                self.own_memory = true;
+                for memory in section {
+                    self.add_memory(memory?);
+                    self.own_memory = true;
+                }
             }
             Payload::ExportSection(section) => {
                 for export in section {
@@ -123,15 +104,20 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    fn write(&self, bytes: &[u8], checks: &[Vec<u64>]) -> Result<Vec<u8>, Unusual> {
+    fn add_memory(&mut self, memory: wasmparser::MemoryType) {
+        self.wide |= self.memories == 0 && memory.memory64;
+        self.memories += 1;
+    }
+
+    fn write(&self, bytes: &[u8], bulks: &[Vec<Bulk>]) -> Result<Vec<u8>, Unusual> {
         let mut module = Module::new();
         let mut appended = 0;
         for (id, range) in &self.sections {
             let content = part(bytes, range)?;
             let changed = match self.entries(*id) {
-                Some((_, entries)) if *id == u8::from(SectionId::Code) => {
+                Some((_, functions)) if *id == u8::from(SectionId::Code) => {
                     appended += 1;
-                    Some(self.code(bytes, checks, &entries)?)
+                    Some(self.code(bytes, bulks, &functions)?)
                 }
                 Some((count, entries)) => {
                     appended += 1;
@@ -150,13 +136,18 @@ impl<'a> Sections<'a> {
         let mut entries = Vec::new();
         let is = |section: SectionId| id == u8::from(section);
         let count = if is(SectionId::Type) {
-            // That of a function without parameters that answers an i32.
+            // Functions without parameters that answer an i32; those with three, which answer nothing.
             entries.extend([0x60, 0x00, 0x01]);
             ValType::I32.encode(&mut entries);
-            1
+            entries.extend([0x60, 0x03]);
+            (0..3).for_each(|_| ValType::I32.encode(&mut entries));
+            entries.push(0x00);
+            2
         } else if is(SectionId::Function) {
-            self.types.encode(&mut entries);
-            1
+            for ty in [self.types, self.types + 1, self.types + 1] {
+                ty.encode(&mut entries);
+            }
+            ADDED
         } else if is(SectionId::Memory) {
             MemoryType { minimum: 1, maximum: Some(1), memory64: false, shared: false, page_size_log2: None }
                 .encode(&mut entries);
@@ -164,49 +155,67 @@ impl<'a> Sections<'a> {
         } else if is(SectionId::Export) {
             STOP.encode(&mut entries);
             ExportKind::Func.encode(&mut entries);
-            (self.imported_functions + self.functions).encode(&mut entries);
+            self.added(ADDED_STOP).encode(&mut entries);
             STOP_MEMORY.encode(&mut entries);
             ExportKind::Memory.encode(&mut entries);
             self.memories.encode(&mut entries);
             2
         } else if is(SectionId::Code) {
             self.stop().encode(&mut entries);
-            1
+            bulk::copy(|code| self.check(code)).encode(&mut entries);
+            bulk::fill(|code| self.check(code)).encode(&mut entries);
+            ADDED
         } else {
             return None;
         };
         Some((count, entries))
     }
 
-    /// The code section: each function with its checks, and one function more.
-    fn code(&self, bytes: &[u8], checks: &[Vec<u64>], more: &[u8]) -> Result<Vec<u8>, Unusual> {
+    /// The code section: each function with its checks, and those that are added.
+    fn code(&self, bytes: &[u8], bulks: &[Vec<Bulk>], added: &[u8]) -> Result<Vec<u8>, Unusual> {
         let mut section = Vec::new();
-        (self.functions + 1).encode(&mut section);
+        (self.functions + ADDED).encode(&mut section);
         let mut body = Vec::new();
-        for (function, checks) in self.bodies.iter().zip(checks) {
+        for (function, bulks) in self.bodies.iter().zip(bulks) {
             body.clear();
             let range = function.range();
             let mut from = range.start;
-            for place in checks {
-                body.extend_from_slice(part(bytes, &(from..*place))?);
-                self.check(&mut InstructionSink::new(&mut body));
-                from = *place;
+            for bulk in bulks {
+                body.extend_from_slice(part(bytes, &(from..bulk.at.start))?);
+                let mut code = InstructionSink::new(&mut body);
+                from = match bulk.instead {
+                    None => {
+                        self.check(&mut code);
+                        bulk.at.start
+                    }
+                    Some(instead) => {
+                        let function = match instead {
+                            Instead::Copy => ADDED_COPY,
+                            Instead::Fill => ADDED_FILL,
+                        };
+                        code.call(self.added(function));
+                        bulk.at.end
+                    }
+                };
             }
             body.extend_from_slice(part(bytes, &(from..range.end))?);
             body.encode(&mut section);
         }
-        section.extend_from_slice(more);
+        section.extend_from_slice(added);
         Ok(section)
+    }
+
+    /// The index of a function that is added.
+    fn added(&self, function: u32) -> u32 {
+        self.imported_functions + self.functions + function
     }
 
     /// Says where the byte is.
     fn stop(&self) -> Function {
         let mut stop = Function::new([]);
         let place = |offset: u32| MemArg { offset: offset.into(), align: 2, ..self.byte() };
-        let mut code = stop.instructions();
-        // Code without any trap could not be left.
-        self.check(&mut code);
-        code.i32_const(0)
+        stop.instructions()
+            .i32_const(0)
             .i32_const(1)
             .i32_store(place(ANSWER + 4))
             .i32_const(i32::try_from(ANSWER).unwrap_or(i32::MAX))

@@ -214,6 +214,61 @@ fn guests_are_stopped_at_any_place() {
 }
 
 #[test]
+fn copies_are_copies() {
+    // Answers with a sum over all places after a copy, each of which differs from the others.
+    let code = |to: u32, from: u32, bytes: u32| {
+        format!(
+            r#"(global $bytes (mut i32) (i32.const {bytes}))
+            (func (export "run") (result i32) (local $n i32) (local $sum i32)
+                (loop (i32.store8 (local.get $n) (i32.mul (local.get $n) (i32.const 167)))
+                    (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 400))))
+                (memory.copy (i32.const {to}) (i32.const {from}) (global.get $bytes))
+                (local.set $n (i32.const 0))
+                (loop (local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const 31)) (i32.load8_u (local.get $n))))
+                    (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 400))))
+                (local.get $sum))"#
+        )
+    };
+    let expected = |to: usize, from: usize, bytes: usize| {
+        let mut memory: Vec<u8> = (0..400_u32).map(|n| (n * 167).to_le_bytes()[0]).collect();
+        memory.copy_within(from..from + bytes, to);
+        memory.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)))
+    };
+    let lengths = (0..70).chain([127, 128, 129, 200]);
+    for (nth, bytes) in lengths.enumerate() {
+        // Apart, over each other to both sides, and onto itself.
+        let (to, from) = [(200, 0), (3, 0), (0, 5), (7, 7)][nth % 4];
+        for (to, from) in [(to, from), (from, to)] {
+            let rewritten = rewrite(&component(&code(to, from, bytes))).unwrap();
+            let expected = expected(to as usize, from as usize, bytes as usize);
+            assert_eq!(
+                run(&rewritten, Duration::from_secs(10)),
+                Some(expected),
+                "{bytes} from {from} to {to}"
+            );
+        }
+    }
+}
+
+#[test]
+fn copies_beyond_the_end_trap() {
+    for bytes in [1, 2, 5, 8, 16, 30, 64, 65, 4000, u32::MAX] {
+        for (to, from) in
+            [(65_536 - bytes.min(300) / 2, 0), (0, 65_536 - bytes.min(300) / 2), (u32::MAX, 0), (0, u32::MAX)]
+        {
+            let code = format!(
+                r#"(global $bytes (mut i32) (i32.const {bytes}))
+                (func (export "run") (result i32)
+                    (memory.copy (i32.const {to}) (i32.const {from}) (global.get $bytes)) (i32.const 1))"#
+            );
+            let (mut store, instance) = instance(&rewrite(&component(&code)).unwrap());
+            let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
+            assert!(run.call(&mut store, ()).is_err(), "{bytes} from {from} to {to}");
+        }
+    }
+}
+
+#[test]
 fn what_ends_in_time_answers_as_before() {
     let code = r#"
         (global $calls (mut i32) (i32.const 0))
