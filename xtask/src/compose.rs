@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
 
+use crate::services::postgres::ROOM;
 use crate::services::{KAFKA_VERSION, POSTGRES_MAJOR};
 use crate::workspace;
 
@@ -70,6 +71,9 @@ fn kafka_and_postgres_are_those_that_tests_run_on() {
     let image = service("postgres")["image"].as_str().unwrap().to_owned();
     let version = image.strip_prefix("postgres:").unwrap();
     assert_eq!(version.split(['.', '-']).next().unwrap().parse(), Ok(POSTGRES_MAJOR));
+    let room = ROOM.iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
+    let command: Vec<String> = std::iter::once("postgres".to_owned()).chain(room).collect();
+    assert_eq!(strings(&service("postgres")["command"]), command);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod certificates;
 mod folder;
 mod kafka;
 mod mail;
-mod postgres;
+pub(crate) mod postgres;
 mod process;
 mod redis;
 mod service;

@@ -91,8 +91,14 @@ fn forget_the_dead(data: &Path) -> Result<()> {
     remove_if_there(fs::remove_file(data.join("postmaster.pid")))
 }
 
+/// Room as docs/operations.md says, for tables whose keys are hashes: each row lands in another page, and after each
+/// checkpoint the log takes that page whole.
+pub(crate) const ROOM: [(&str, &str); 3] =
+    [("shared_buffers", "1GB"), ("max_wal_size", "4GB"), ("wal_compression", "on")];
+
 /// fsync stays on, as in production: commits must cost what they cost.
 fn settings(port: u16) -> String {
+    let room: String = ROOM.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
     format!(
         "\
 listen_addresses = '127.0.0.1'
@@ -105,7 +111,7 @@ ssl_cert_file = 'server.pem'
 ssl_key_file = 'server.key'
 ssl_ca_file = 'ca.pem'
 log_line_prefix = '%m [%p] %d '
-"
+{room}"
     )
 }
 
