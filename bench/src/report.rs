@@ -255,7 +255,7 @@ impl Report {
                 verdicts.push(at_most(what, cpu.total(), CPU_SECONDS_MAX));
             }
         }
-        for calls in &self.calls {
+        for calls in self.calls.iter().filter(|calls| calls.under_load()) {
             let what = format!(
                 "{}: CPU per record, guest to native, batches of {}",
                 calls.pipeline.name(),
