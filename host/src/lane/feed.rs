@@ -337,8 +337,9 @@ impl Worker {
         let start = Instant::now();
         self.deployment = context.live.current();
         let old = self.chain.change_to(&self.deployment.transform);
-        context.runtime.spawn_blocking(move || drop(old));
         self.say(context, start.elapsed());
+        // Who is woken for this takes a core that the lane may be on: last of all.
+        context.runtime.spawn_blocking(move || drop(old));
         true
     }
 
