@@ -12,9 +12,10 @@ use crate::pipelines::Pipeline;
 use crate::process::{Cpu, HostProcess, Stages};
 use crate::report::median;
 use crate::site::{Bench, Place, say};
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What is asked of the figures.
@@ -22,6 +23,8 @@ const TEN_THOUSAND_SECONDS_MAX: f64 = 5.0;
 const CALL_RATIO_MAX: f64 = 1.5;
 /// How much more an order may cost at the end of the long run than at its beginning, for a cost that is called flat.
 const GROWTH_MAX: f64 = 0.2;
+/// How often processor time is looked at.
+const USE_LOOK: Duration = Duration::from_millis(250);
 /// How long a host may take to be up.
 const UP_MAX: Duration = Duration::from_secs(60);
 
@@ -92,8 +95,25 @@ struct Report {
     /// Seconds for the orders of `--fresh-orders`, by way.
     fresh: Vec<(Way, f64)>,
     calls: Vec<Calls>,
-    /// Orders per second in each tenth of the long run.
-    tenths: Vec<f64>,
+    /// The tenths of the long run.
+    tenths: Vec<Tenth>,
+    /// The long run itself.
+    many: Option<Drained>,
+}
+
+/// A tenth of the orders of the long run.
+#[derive(Debug, serde::Serialize)]
+struct Tenth {
+    orders_per_second: f64,
+    /// Processor time per order, of the host and of PostgreSQL, microseconds.
+    cpu_us: f64,
+}
+
+/// Processor time since some moment before the run, of the host and of PostgreSQL.
+struct Used {
+    /// Since the beginning of the run.
+    seconds: f64,
+    cpu_seconds: f64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -129,15 +149,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         0 => Vec::new(),
         rounds => calls::measure(Pipeline::Vault, &bench.place.modules, &bench.folder.join("calls"), rounds)?,
     };
-    let tenths = match arguments.many_orders {
-        0 => Vec::new(),
+    let (tenths, many) = match arguments.many_orders {
+        0 => (Vec::new(), None),
         orders => {
             bench.fill(&backlog, orders)?;
-            let (drained, _) = drained(&bench, Way::One, "many", orders)?;
-            rates(&drained, orders)
+            let (drained, made) = drained(&bench, Way::One, "many", orders)?;
+            (tenths(&drained, &made.used, orders), Some(drained))
         }
     };
-    let report = Report { machine, orders: arguments.orders, runs, fresh, calls, tenths };
+    let report = Report { machine, orders: arguments.orders, runs, fresh, calls, tenths, many };
     println!("{}", report.text(arguments));
     let json = bench.place.out.join("vault.json");
     std::fs::write(&json, serde_json::to_string_pretty(&report)?)?;
@@ -149,6 +169,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 struct Made {
     rows: u64,
     database_cpu_seconds: f64,
+    /// In the order of time.
+    used: Vec<Used>,
 }
 
 /// Drains the orders in a new database, and checks that each has been counted once for each of its products.
@@ -162,7 +184,14 @@ fn drained(bench: &Bench, way: Way, name: &str, orders: u64) -> anyhow::Result<(
     let paths: Vec<&Path> = specs.iter().map(AsRef::as_ref).collect();
     let before = database_cpu_seconds()?;
     let mut host = HostProcess::start(&setup, &paths, way.stages())?;
-    let drained = watch(&mut host, orders * way.readings())?;
+    let (id, ended) = (host.id(), AtomicBool::new(false));
+    let (drained, used) = std::thread::scope(|scope| {
+        let used = scope.spawn(|| use_until(id, &ended));
+        let drained = watch(&mut host, orders * way.readings());
+        ended.store(true, Ordering::Relaxed);
+        (drained, used.join())
+    });
+    let (drained, used) = (drained?, used.map_err(|_| anyhow!("who looks at processor time has panicked"))??);
     let database_cpu_seconds = database_cpu_seconds()? - before;
     host.stop()?;
     let number = |sql: &str| -> anyhow::Result<u64> { Ok(psql(&database.url(), sql)?.trim().parse()?) };
@@ -176,7 +205,7 @@ fn drained(bench: &Bench, way: Way, name: &str, orders: u64) -> anyhow::Result<(
          false, true, '')))[1]::text::bigint) FROM pg_tables WHERE schemaname IN ('stg', 'dds', 'cdm')",
     )?;
     std::fs::remove_dir_all(setup.folder)?;
-    Ok((drained, Made { rows, database_cpu_seconds }))
+    Ok((drained, Made { rows, database_cpu_seconds, used }))
 }
 
 fn one(bench: &Bench, way: Way, round: usize, orders: u64) -> anyhow::Result<Run> {
@@ -267,16 +296,38 @@ fn database_cpu_seconds() -> anyhow::Result<f64> {
         .sum())
 }
 
-/// Orders per second in each tenth of a run.
-fn rates(drained: &Drained, orders: u64) -> Vec<f64> {
+/// Looks at processor time until the run has ended.
+fn use_until(host: u32, ended: &AtomicBool) -> anyhow::Result<Vec<Used>> {
+    let start = Instant::now();
+    let mut used = Vec::new();
+    while !ended.load(Ordering::Relaxed) {
+        let stat = procfs::process::Process::new(i32::try_from(host)?)?.stat()?;
+        let of_host = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+        let cpu_seconds = of_host + database_cpu_seconds()?;
+        used.push(Used { seconds: start.elapsed().as_secs_f64(), cpu_seconds });
+        std::thread::sleep(USE_LOOK);
+    }
+    Ok(used)
+}
+
+/// What each tenth of a run cost.
+fn tenths(drained: &Drained, used: &[Used], orders: u64) -> Vec<Tenth> {
     let at = |count: f64| {
         let after = drained.committed.iter().find(|(_, committed)| *committed as f64 >= count);
         after.or(drained.committed.last()).map_or(0.0, |(seconds, _)| *seconds)
     };
+    let cpu_at = |seconds: f64| {
+        let after = used.iter().find(|used| used.seconds >= seconds).or(used.last());
+        after.map_or(0.0, |used| used.cpu_seconds)
+    };
     let first = drained.committed.iter().find(|(_, committed)| *committed > 0).map_or(0, |(_, n)| *n) as f64;
     let step = (orders as f64 - first) / 10.0;
     let bounds: Vec<f64> = (0..=10).map(|n| at(first + step * f64::from(n))).collect();
-    bounds.windows(2).filter_map(|pair| Some(step / (pair.get(1)? - pair.first()?).max(0.001))).collect()
+    let tenth = |from: f64, to: f64| Tenth {
+        orders_per_second: step / (to - from).max(0.001),
+        cpu_us: (cpu_at(to) - cpu_at(from)) * 1e6 / step,
+    };
+    bounds.windows(2).filter_map(|pair| Some(tenth(*pair.first()?, *pair.get(1)?))).collect()
 }
 
 impl Report {
@@ -333,13 +384,19 @@ impl Report {
             lines.push(line + ")");
         }
         if let (Some(second), Some(last)) = (self.tenths.get(1), self.tenths.last()) {
-            let rates: Vec<String> = self.tenths.iter().map(|rate| format!("{rate:.0}")).collect();
+            let of = |figure: fn(&Tenth) -> f64| {
+                let figures: Vec<String> =
+                    self.tenths.iter().map(|tenth| format!("{:.0}", figure(tenth))).collect();
+                figures.join(" ")
+            };
             lines.push(format!(
-                "{} orders, orders/s in each tenth: {} (the last at least {:.0} % of the second: {})",
+                "{} orders, in each tenth, CPU µs per order of host and PostgreSQL: {} (the last at most {:.1} times the \
+                 second: {}); orders/s: {}",
                 arguments.many_orders,
-                rates.join(" "),
-                100.0 * (1.0 - GROWTH_MAX),
-                verdict(*last >= second * (1.0 - GROWTH_MAX))
+                of(|tenth| tenth.cpu_us),
+                1.0 + GROWTH_MAX,
+                verdict(last.cpu_us <= second.cpu_us * (1.0 + GROWTH_MAX)),
+                of(|tenth| tenth.orders_per_second),
             ));
         }
         lines.join("\n")

@@ -1,6 +1,7 @@
 //! Finding the record that makes a guest fail: the batch is cut in halves until that record stands alone; it runs
 //! once more in a fresh instance, and only if it fails again is it refused. The halves are batches of their own,
-//! worked through in order.
+//! worked through in order. If the first one goes through, what makes the guest fail is in the second one, which is cut at
+//! once: a call that fails costs an instance.
 //!
 //! The limit on time is shortened while a culprit is looked for: a part of a batch that has timed out gets what its
 //! records need by experience, many times over, and at least [`SEARCH_MIN`]. A part that is cut off wrongly is only
@@ -95,7 +96,7 @@ impl StageWorker {
         Ok(Some(worked))
     }
 
-    /// Splits a part that has failed.
+    /// Cuts a part that has failed, or what is left of one without what went through.
     fn search(
         &mut self,
         batch: &Batch,
@@ -107,18 +108,30 @@ impl StageWorker {
             return self.last_chance(batch, part, fault, worked);
         }
         let middle = part.start + part.len() / 2;
-        for half in [part.start..middle, middle..part.end] {
-            let limit = self.search_limit(half.len());
-            match self.call(&batch.slice(half.clone()), limit, worked) {
-                Ok(checked) => worked.parts.push((index(half.start), checked)),
-                Err(Fault::Unavailable(message)) => return Err(message),
-                Err(fault) => self.search(batch, half, fault, worked)?,
-            }
+        let went_through = self.work_part(batch, part.start..middle, worked)?;
+        // Halves may be in time one by one where the whole was not.
+        if went_through && !matches!(fault, Fault::Timeout(_)) {
+            return self.search(batch, middle..part.end, fault, worked);
         }
+        self.work_part(batch, middle..part.end, worked)?;
         Ok(())
     }
 
-    /// A record that failed alone: once more, in a fresh instance and with all the time that a call may take.
+    /// Works a part through, or as much of it as goes through; answers whether it went through at once.
+    fn work_part(&mut self, batch: &Batch, part: Range<usize>, worked: &mut Worked) -> Result<bool, String> {
+        let limit = self.search_limit(part.len());
+        match self.call(&batch.slice(part.clone()), limit, worked) {
+            Ok(checked) => {
+                worked.parts.push((index(part.start), checked));
+                Ok(true)
+            }
+            Err(Fault::Unavailable(message)) => Err(message),
+            Err(fault) => self.search(batch, part, fault, worked).map(|()| false),
+        }
+    }
+
+    /// A record that failed alone, or is left of a part that did: in a fresh instance and with all the time that a call may
+    /// take.
     fn last_chance(
         &mut self,
         batch: &Batch,
@@ -134,7 +147,8 @@ impl StageWorker {
         let full = Duration::from_millis(self.stage.limits.guest_time_ms_max);
         match self.call(&batch.slice(part), full, worked) {
             Ok(checked) => {
-                tracing::warn!(place = %self.stage.place, %fault, "a record failed once and then went through");
+                // Too much together, as a rule: memory, effects.
+                tracing::info!(place = %self.stage.place, %fault, "what failed went through by itself, in a fresh instance");
                 worked.parts.push((start, checked));
             }
             Err(Fault::Unavailable(message)) => return Err(message),

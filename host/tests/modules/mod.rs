@@ -1,5 +1,6 @@
 //! Modules pushed, checked, swapped in and taken back, on hosts as processes.
 
+mod figures;
 mod gauntlet;
 mod languages;
 mod pipelines;
@@ -94,7 +95,7 @@ impl Host {
                 return progress;
             }
             assert!(start.elapsed().as_secs() < 60, "not taken up: {progress:#}\n{}", self.log());
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 }

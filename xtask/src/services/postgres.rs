@@ -94,7 +94,7 @@ fn forget_the_dead(data: &Path) -> Result<()> {
 /// Room as docs/operations.md says, for tables whose keys are hashes: each row lands in another page, and after each
 /// checkpoint the log takes that page whole.
 pub(crate) const ROOM: [(&str, &str); 3] =
-    [("shared_buffers", "1GB"), ("max_wal_size", "4GB"), ("wal_compression", "on")];
+    [("shared_buffers", "1GB"), ("max_wal_size", "4GB"), ("wal_compression", "lz4")];
 
 /// fsync stays on, as in production: commits must cost what they cost.
 fn settings(port: u16) -> String {
