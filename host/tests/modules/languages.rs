@@ -23,11 +23,7 @@ fn feed(site: &Site, part: usize) -> usize {
 
 /// The processor time that the stage `route` has taken, microseconds.
 fn route_us(host: &Host) -> f64 {
-    let metrics = host.send("GET", "/metrics", "text/plain", Vec::new()).1;
-    let mut lines = metrics.as_str().unwrap().lines();
-    let line = lines
-        .find(|line| line.starts_with("gristmill_guest_microseconds_total") && line.contains("\"route\""));
-    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    host.metric("gristmill_guest_microseconds_total", "\"route\"")
 }
 
 /// Pushes what was built from `examples/<language>` with the cases of `route`, by the command line. Answers the version.

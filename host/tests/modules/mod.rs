@@ -80,6 +80,15 @@ impl Host {
         answer["id"].as_i64().unwrap()
     }
 
+    /// A figure of `/metrics`: the first with this name and this label.
+    #[track_caller]
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let metrics = self.send("GET", "/metrics", "text/plain", Vec::new()).1;
+        let mut lines = metrics.as_str().unwrap().lines();
+        let line = lines.find(|line| line.starts_with(name) && line.contains(label)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     /// How far a swap is.
     pub fn progress(&self, pipeline: &str, activation: i64) -> Value {
         self.ask("GET", &format!("/v1/pipelines/{pipeline}/activations/{activation}"), None).1

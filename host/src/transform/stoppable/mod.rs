@@ -1,7 +1,8 @@
 //! Modules prepared for being stopped. [`interrupt`](super::interrupt) stops a guest where its own code is, and where it
 //! calls a function of the host's. What is left is what the host does for it without being called: copying and filling
 //! memory, and the like, as much of it at once as there is memory. So before each such operator a check goes into the
-//! code: it reads a byte of a memory of its own, which nobody but the host can write to, and traps if it is not 0.
+//! code: it reads a byte of a memory of its own, which nobody but the host can write to, and traps if it is not 0. Copies of
+//! a few bytes the guest is made to do itself ([`bulk`]).
 //!
 //! [`rewrite`] knows the usual shape of a component: one module with a memory and code, and others that only pass calls on.
 //! Whatever looks different is left as it is, and stopped by wasmtime's epochs, which cost more.
