@@ -1,0 +1,154 @@
+//! Whether an order costs more in a full vault than in a small one.
+//!
+//! The same number of orders is drained beside 10,000 that are there and beside a million. It is not one long run whose first
+//! and last parts are compared: partitions are not equal, lanes are served alike, and at the end of a long run fewer lanes are
+//! left, which overlap less. Each of these drains has the same end.
+
+use super::site::{Leg, Vault};
+use super::{Way, verdict};
+use crate::backlog::Backlog;
+use crate::drain::Drained;
+use crate::pipelines::Pipeline;
+use crate::report::median;
+use crate::site::{Bench, say};
+use anyhow::ensure;
+use std::ops::Range;
+
+/// Orders in a vault that is small.
+const FEW_ORDERS: u64 = 10_000;
+/// How much more an order may cost in the full vault, for a cost that is called flat: two runs of the same on a shared machine
+/// differ by half of it.
+const GROWTH_MAX: f64 = 0.2;
+
+/// What orders cost by how many are in the vault.
+#[derive(serde::Serialize)]
+pub(super) struct Growth {
+    /// How many were drained each time that costs were taken.
+    orders: u64,
+    few: Beside,
+    /// What brought the vault from few to many: autovacuum and checkpoints are in it, which the other two are rid of.
+    between: Cost,
+    many: Beside,
+    /// Progress and memory of the host while it did that.
+    between_drained: Drained,
+}
+
+/// What an order cost beside those that were in the vault.
+#[derive(serde::Serialize)]
+struct Beside {
+    in_vault: u64,
+    costs: Vec<Cost>,
+}
+
+#[derive(Clone, Copy, serde::Serialize)]
+struct Cost {
+    orders_per_second: f64,
+    /// Processor time per order, microseconds: the host's, with its guests and clients.
+    host_cpu_us: f64,
+    /// PostgreSQL's.
+    database_cpu_us: f64,
+}
+
+impl Cost {
+    fn cpu_us(self) -> f64 {
+        self.host_cpu_us + self.database_cpu_us
+    }
+}
+
+impl From<&Leg> for Cost {
+    fn from(leg: &Leg) -> Self {
+        Cost {
+            orders_per_second: leg.drained.records_per_second,
+            host_cpu_us: leg.drained.cpu_seconds_per_million.total(),
+            database_cpu_us: leg.database_cpu_us,
+        }
+    }
+}
+
+/// Drains `orders` beside few and beside `many`, `rounds` times each: beside few in a new vault each time, the last of which
+/// is brought to `many`.
+pub(super) fn growth(bench: &mut Bench, many: u64, orders: u64, rounds: usize) -> anyhow::Result<Growth> {
+    let first = FEW_ORDERS + orders;
+    ensure!(many > first, "--many-orders must be more than {first}: 10,000, and those of --orders");
+    let mut few = Beside { in_vault: FEW_ORDERS, costs: Vec::new() };
+    for round in 1..rounds {
+        let mut loaded = Loaded::new(bench, &format!("few-{round}"))?;
+        loaded.to(bench, FEW_ORDERS)?;
+        few.costs.push(loaded.settled(bench, first)?);
+        loaded.vault.check(first)?;
+    }
+    let mut loaded = Loaded::new(bench, "many")?;
+    loaded.to(bench, FEW_ORDERS)?;
+    few.costs.push(loaded.settled(bench, first)?);
+    let between = loaded.to(bench, many)?;
+    let mut beside = Beside { in_vault: many, costs: Vec::new() };
+    for _ in 0..rounds {
+        let to = loaded.orders + orders;
+        beside.costs.push(loaded.settled(bench, to)?);
+    }
+    loaded.vault.check(loaded.orders)?;
+    Ok(Growth { orders, few, between: Cost::from(&between), many: beside, between_drained: between.drained })
+}
+
+/// A vault, its topic, and how many orders are in both.
+struct Loaded {
+    vault: Vault,
+    backlog: Backlog,
+    orders: u64,
+}
+
+impl Loaded {
+    fn new(bench: &Bench, name: &str) -> anyhow::Result<Self> {
+        let topic = bench.topic(name);
+        let vault = Vault::ready(bench, Way::One, name, &topic)?;
+        Ok(Loaded { vault, backlog: Backlog { topic, ..bench.backlog(Pipeline::Vault) }, orders: 0 })
+    }
+
+    /// Loads it up to so many orders.
+    fn to(&mut self, bench: &mut Bench, orders: u64) -> anyhow::Result<Leg> {
+        let added: Range<u64> = self.orders..orders;
+        bench.fill(&self.backlog, orders)?;
+        let leg = self.vault.drain(added.end - added.start)?;
+        say(&format!(
+            "orders {} to {}: {:.0} orders/s, {:.0} µs",
+            added.start,
+            added.end,
+            leg.drained.records_per_second,
+            Cost::from(&leg).cpu_us()
+        ));
+        self.orders = orders;
+        Ok(leg)
+    }
+
+    /// The same, when nothing is left to be done for the orders that are there.
+    fn settled(&mut self, bench: &mut Bench, orders: u64) -> anyhow::Result<Cost> {
+        self.vault.settle()?;
+        Ok(Cost::from(&self.to(bench, orders)?))
+    }
+}
+
+impl Growth {
+    /// The figures and the verdict.
+    pub(super) fn text(&self) -> String {
+        let beside = |beside: &Beside| {
+            let of = |figure: fn(&Cost) -> f64| median(&beside.costs.iter().map(figure).collect::<Vec<_>>());
+            let (host, database) = (of(|cost| cost.host_cpu_us), of(|cost| cost.database_cpu_us));
+            let (cpu, rate) = (of(|cost| cost.cpu_us()), of(|cost| cost.orders_per_second));
+            let text = format!(
+                "beside {}: {cpu:.0} µs of CPU per order (host {host:.0}, PostgreSQL {database:.0}), {rate:.0} orders/s",
+                beside.in_vault
+            );
+            (text, cpu)
+        };
+        let ((few_text, few), (many_text, many)) = (beside(&self.few), beside(&self.many));
+        format!(
+            "{} orders {few_text}; {many_text}: {:.2} of that (at most {:.1}: {}); on the way there {:.0} µs, {:.0} orders/s",
+            self.orders,
+            many / few,
+            1.0 + GROWTH_MAX,
+            verdict(many <= few * (1.0 + GROWTH_MAX)),
+            self.between.cpu_us(),
+            self.between.orders_per_second,
+        )
+    }
+}
