@@ -5,7 +5,7 @@
 //!
 //! [`Chain`] takes a batch through a pipeline's stages. Nothing that a guest does gets out of here unchecked
 //! ([`check`]), and nothing that it does loses or doubles a record ([`bisect`]): a batch that traps, exceeds a
-//! limit or comes back as garbage is cut in halves until the record that does it stands alone.
+//! limit or comes back as garbage is cut into parts until the record that does it stands alone.
 //!
 //! [`Trial`] is a module outside of any pipeline, in the same sandbox: what its own test cases run in.
 
