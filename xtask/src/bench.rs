@@ -28,7 +28,7 @@ const QUICK: [&str; 14] = [
     "20000",
 ];
 const QUICK_PROFILE: [&str; 2] = ["--records", "60000"];
-const QUICK_VAULT: [&str; 10] = [
+const QUICK_VAULT: [&str; 12] = [
     "--orders",
     "5000",
     "--rounds",
@@ -39,6 +39,8 @@ const QUICK_VAULT: [&str; 10] = [
     "2000",
     "--many-orders",
     "20000",
+    "--many-rounds",
+    "1",
 ];
 
 const QUICK_SCENARIOS: [&str; 6] = ["--records", "20000", "--rounds", "1", "--together-seconds", "60"];

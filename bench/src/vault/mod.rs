@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// such comparison
     #[arg(long, default_value_t = 1_000_000)]
     many_orders: u64,
+    /// How often that is compared
+    #[arg(long, default_value_t = 3)]
+    many_rounds: usize,
     #[command(flatten)]
     place: Place,
 }
@@ -130,7 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let growth = match arguments.many_orders {
         0 => None,
-        many => Some(growth(&mut bench, many, arguments.orders, arguments.rounds.max(1))?),
+        many => Some(growth(&mut bench, many, arguments.orders, arguments.many_rounds.max(1))?),
     };
     let report = Report { machine, orders: arguments.orders, runs, fresh, calls, growth };
     println!("{}", report.text(arguments));
