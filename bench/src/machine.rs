@@ -2,6 +2,7 @@
 
 use crate::database::psql;
 use crate::pipelines::repository;
+use anyhow::ensure;
 use procfs::Current as _;
 use std::process::Command;
 
@@ -26,9 +27,17 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Asks this machine, and the database's server.
+    ///
+    /// # Errors
+    /// Commits would cost less than they do in production.
     pub(crate) fn look(store: &str) -> anyhow::Result<Self> {
         let ask = |sql: &str| psql(store, sql).map(|text| text.trim().to_owned());
         let processor = procfs::CpuInfo::current()?.model_name(0).unwrap_or("unknown").to_owned();
+        let (fsync, synchronous_commit) = (ask("SHOW fsync")?, ask("SHOW synchronous_commit")?);
+        ensure!(
+            fsync == "on" && synchronous_commit == "on",
+            "the database's server does not wait for its disk (fsync, synchronous_commit): its figures mean nothing"
+        );
         Ok(Machine {
             date: time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339)?,
             git_commit: first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
@@ -43,14 +52,9 @@ impl Machine {
             memory_mib: procfs::Meminfo::current()?.mem_total >> 20,
             load_average: procfs::LoadAverage::current()?.one,
             postgres: ask("SHOW server_version")?,
-            fsync: ask("SHOW fsync")?,
-            synchronous_commit: ask("SHOW synchronous_commit")?,
+            fsync,
+            synchronous_commit,
         })
-    }
-
-    /// Whether commits cost what they cost in production.
-    pub(crate) fn commits_are_durable(&self) -> bool {
-        self.fsync == "on" && self.synchronous_commit == "on"
     }
 
     /// In one line.

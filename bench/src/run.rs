@@ -12,7 +12,6 @@ use crate::process::Stages;
 use crate::report::Report;
 use crate::site::{Bench, Place, say};
 use crate::{calls, plot};
-use anyhow::bail;
 
 /// How a pipeline's work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, clap::ValueEnum)]
@@ -105,11 +104,6 @@ fn one(
 /// The whole benchmark; leaves a table, a JSON file and a plot.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let machine = Machine::look(&arguments.place.store)?;
-    if !machine.commits_are_durable() {
-        bail!(
-            "the database's server does not wait for its disk (fsync, synchronous_commit): its figures mean nothing"
-        );
-    }
     let mut bench = Bench::open(&arguments.place)?;
     let runs = rounds(&mut bench, arguments)?;
     let memory = (arguments.memory_records > 0).then(|| memory(&mut bench, arguments)).transpose()?;

@@ -93,12 +93,15 @@ impl Bench {
         }
     }
 
-    /// The three pipelines of order-vault, joined by topics, ready to begin.
-    pub(crate) fn ready_joined(&self, run: &str) -> anyhow::Result<(Vec<PathBuf>, Setup, Database)> {
+    /// The three pipelines of order-vault, joined by topics, ready to begin, the first one from a topic.
+    pub(crate) fn ready_joined(
+        &self,
+        run: &str,
+        topic: &str,
+    ) -> anyhow::Result<(Vec<PathBuf>, Setup, Database)> {
         let folder = self.folder.join(run);
         let (group, prefix) = (format!("{}-{run}", self.id), self.id.clone());
-        let topic = self.topic(Pipeline::Vault.backlog());
-        let specs = pipelines::write_joined(&self.names(&group, &topic, &prefix), &folder)?;
+        let specs = pipelines::write_joined(&self.names(&group, topic, &prefix), &folder)?;
         let database = self.database(run)?;
         let setup = self.setup(&database, folder);
         Ok((specs, setup, database))

@@ -7,17 +7,14 @@
 use super::site::{Leg, Vault};
 use super::{Way, verdict};
 use crate::backlog::Backlog;
-use crate::drain::Drained;
 use crate::pipelines::Pipeline;
 use crate::report::median;
 use crate::site::{Bench, say};
 use anyhow::ensure;
-use std::ops::Range;
 
 /// Orders in a vault that is small.
 const FEW_ORDERS: u64 = 10_000;
-/// How much more an order may cost in the full vault, for a cost that is called flat: two runs of the same on a shared machine
-/// differ by half of it.
+/// How much more an order may cost in the full vault, for a cost that is called flat.
 const GROWTH_MAX: f64 = 0.2;
 
 /// What orders cost by how many are in the vault.
@@ -27,10 +24,8 @@ pub(super) struct Growth {
     orders: u64,
     few: Beside,
     /// What brought the vault from few to many: autovacuum and checkpoints are in it, which the other two are rid of.
-    between: Cost,
+    between: Leg,
     many: Beside,
-    /// Progress and memory of the host while it did that.
-    between_drained: Drained,
 }
 
 /// What an order cost beside those that were in the vault.
@@ -85,9 +80,8 @@ pub(super) fn growth(bench: &mut Bench, many: u64, orders: u64, rounds: usize) -
     Ok(Growth {
         orders,
         few: Beside { in_vault: FEW_ORDERS, costs: few_costs },
-        between: Cost::from(&between),
+        between,
         many: Beside { in_vault: many, costs: many_costs },
-        between_drained: between.drained,
     })
 }
 
@@ -107,13 +101,11 @@ impl Loaded {
 
     /// Loads it up to so many orders.
     fn to(&mut self, bench: &mut Bench, orders: u64) -> anyhow::Result<Leg> {
-        let added: Range<u64> = self.orders..orders;
         bench.fill(&self.backlog, orders)?;
-        let leg = self.vault.drain(added.end - added.start)?;
+        let leg = self.vault.drain(orders - self.orders)?;
         say(&format!(
-            "orders {} to {}: {:.0} orders/s, {:.0} µs",
-            added.start,
-            added.end,
+            "orders {} to {orders}: {:.0} orders/s, {:.0} µs",
+            self.orders,
             leg.drained.records_per_second,
             Cost::from(&leg).cpu_us()
         ));
@@ -142,6 +134,7 @@ impl Growth {
                 of(|cost| cost.orders_per_second),
             )
         };
+        let between = Cost::from(&self.between);
         let pairs = self.many.costs.iter().zip(&self.few.costs);
         let ratios: Vec<f64> = pairs.map(|(many, few)| many.cpu_us() / few.cpu_us()).collect();
         let ratio = median(&ratios);
@@ -155,8 +148,8 @@ impl Growth {
             each.join(", "),
             1.0 + GROWTH_MAX,
             verdict(ratio <= 1.0 + GROWTH_MAX),
-            self.between.cpu_us(),
-            self.between.orders_per_second,
+            between.cpu_us(),
+            between.orders_per_second,
         )
     }
 }

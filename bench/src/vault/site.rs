@@ -4,9 +4,9 @@ use super::Way;
 use crate::database::{Database, psql};
 use crate::drain::{Drained, watch};
 use crate::load;
-use crate::pipelines::Pipeline;
+use crate::pipelines::{Pipeline, set_source};
 use crate::process::{HostProcess, Setup};
-use crate::site::Bench;
+use crate::site::{Bench, PARTITIONS};
 use anyhow::ensure;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ pub(super) struct Vault {
 }
 
 /// What was drained in one go, and what it cost.
+#[derive(serde::Serialize)]
 pub(super) struct Leg {
     pub(super) drained: Drained,
     /// Processor time of PostgreSQL per order, microseconds.
@@ -28,16 +29,12 @@ impl Vault {
     /// An empty one, to be loaded from a topic of this benchmark's.
     pub(super) fn ready(bench: &Bench, way: Way, name: &str, topic: &str) -> anyhow::Result<Self> {
         let (specs, setup, database) = if way == Way::Three {
-            bench.ready_joined(name)?
+            bench.ready_joined(name, topic)?
         } else {
-            let ready = bench.ready(Pipeline::Vault, name, |_| {})?;
+            let ready =
+                bench.ready(Pipeline::Vault, name, |spec| set_source(spec, topic.to_owned(), PARTITIONS))?;
             (vec![ready.spec], ready.setup, ready.database)
         };
-        if let Some(first) = specs.first() {
-            let ours = format!("\"{}\"", bench.topic(Pipeline::Vault.backlog()));
-            let spec = std::fs::read_to_string(first)?;
-            std::fs::write(first, spec.replace(&ours, &format!("\"{topic}\"")))?;
-        }
         Ok(Vault { way, specs, setup, database })
     }
 

@@ -7,7 +7,8 @@
 //! records need by experience, many times over, and at least [`SEARCH_MIN`]. A part that is cut off wrongly is only
 //! cut once more; a record alone always gets the full time. And such a part is cut in [`TIMEOUT_PARTS`] at once: those that
 //! go through take next to nothing, each that does not takes all of its time. So a record that loops costs two full limits
-//! and, in a batch of a thousand, three short ones.
+//! and, in a batch of a thousand, three short ones. Where records may count on each other ([`StageWorker::work_whole`]) it is halves
+//! all the way: each is a batch to be committed before the next.
 
 use super::check::Checked;
 use super::error::Fault;
