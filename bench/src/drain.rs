@@ -89,7 +89,7 @@ pub(crate) fn watch(host: &mut HostProcess, records: u64) -> anyhow::Result<Drai
             memory_mib.push((seconds, host.memory_mib()?.0));
             committed.push((seconds, now.records));
         }
-        if now.records == records && now.published == now.batches {
+        if now.records == records && host.has_published()? {
             break;
         }
         std::thread::sleep(LOOK);

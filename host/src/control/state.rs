@@ -134,6 +134,8 @@ pub struct LaneStatus {
     pub partition: i32,
     /// The last committed batch.
     pub batch: i64,
+    /// The last published batch.
+    pub published: i64,
     /// The next offset to be read.
     pub next_offset: Option<i64>,
     /// Records that wait in the log.

@@ -31,6 +31,7 @@ impl Status for Overview {
                     topic: pipeline.spec().source.topic.clone(),
                     partition: view.partition,
                     batch: view.batch,
+                    published: view.published,
                     next_offset: Some(view.next_offset),
                     lag: view.lag,
                     last_error: view.trouble,
