@@ -329,6 +329,7 @@ impl Status for Fake {
             topic: "orders".into(),
             partition: 0,
             batch: 4,
+            published: 3,
             next_offset: Some(9),
             lag: Some(5),
             last_error: None,

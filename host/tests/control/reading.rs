@@ -113,6 +113,7 @@ async fn pipelines_say_how_they_are() {
     assert_eq!(one["dead_letters"], json!({ "total": 3, "by_code": { "schema": 2, "trap": 1 } }));
     assert_eq!((&one["parked"], &one["mails"]["sent"]), (&json!(3), &json!(2)));
     assert_eq!(one["lanes"][0]["next_offset"], 9);
+    assert_eq!(one["lanes"][0]["published"], 3);
     // One that this host cannot run is told as it is, not as if there were none.
     site.get("/v1/pipelines/stuck").await.problem(404);
     site.fake.stuck.store(true, std::sync::atomic::Ordering::Relaxed);
