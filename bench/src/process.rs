@@ -3,7 +3,6 @@
 use anyhow::{Context, bail};
 use procfs::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -127,7 +126,7 @@ impl HostProcess {
 
     /// Its metrics, as Prometheus reads them.
     pub(crate) fn metrics(&self) -> anyhow::Result<String> {
-        Ok(ureq::get(format!("http://{}/metrics", self.address)).call()?.body_mut().read_to_string()?)
+        self.get("/metrics")
     }
 
     /// Whether its pipelines have joined their groups.
@@ -137,29 +136,25 @@ impl HostProcess {
 
     /// How its pipelines are, in its own words.
     pub(crate) fn status(&self) -> anyhow::Result<String> {
-        let list =
-            ureq::get(format!("http://{}/v1/pipelines", self.address)).call()?.body_mut().read_to_string()?;
-        Ok(format!("{list} {}", self.said()))
+        Ok(format!("{} {}", self.get("/v1/pipelines")?, self.said()))
     }
 
     /// Whether its lanes have published what they committed. The counters do not tell: what a lane that is taken over finds
     /// to be published is in none.
     pub(crate) fn has_published(&self) -> anyhow::Result<bool> {
-        for pipeline in listed(&self.json("/v1/pipelines")?, "pipelines") {
-            let name = pipeline.get("name").and_then(Value::as_str).context("a pipeline without a name")?;
-            let shown = self.json(&format!("/v1/pipelines/{name}"))?;
-            let lanes = listed(&shown, "lanes");
+        let list: List = serde_json::from_str(&self.get("/v1/pipelines")?)?;
+        for Named { name } in list.pipelines {
+            let shown: Shown = serde_json::from_str(&self.get(&format!("/v1/pipelines/{name}"))?)?;
             // A lane that the group is just giving out anew may have something left.
-            if lanes.is_empty() || lanes.iter().any(|lane| lane.get("published") != lane.get("batch")) {
+            if shown.lanes.is_empty() || shown.lanes.iter().any(|lane| lane.published != lane.batch) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn json(&self, path: &str) -> anyhow::Result<Value> {
-        let said = ureq::get(format!("http://{}{path}", self.address)).call()?.body_mut().read_to_string()?;
-        Ok(serde_json::from_str(&said)?)
+    fn get(&self, path: &str) -> anyhow::Result<String> {
+        Ok(ureq::get(format!("http://{}{path}", self.address)).call()?.body_mut().read_to_string()?)
     }
 
     /// Processor time since its start, by thread. Guests run on the lanes' threads: their own count is subtracted.
@@ -211,9 +206,27 @@ impl HostProcess {
     }
 }
 
-/// What an answer lists under a name.
-fn listed<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+/// What `GET /v1/pipelines` answers, as far as it is of interest here.
+#[derive(serde::Deserialize)]
+struct List {
+    pipelines: Vec<Named>,
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// What `GET /v1/pipelines/{name}` answers, as far as it is of interest here.
+#[derive(serde::Deserialize)]
+struct Shown {
+    lanes: Vec<Lane>,
+}
+
+#[derive(serde::Deserialize)]
+struct Lane {
+    batch: i64,
+    published: i64,
 }
 
 impl Drop for HostProcess {
@@ -270,9 +283,10 @@ mod tests {
         let text = "# HELP gristmill_records_total x\ngristmill_records_total{outcome=\"worked\"} 10\n\
             gristmill_records_total{outcome=\"dead-letter\"} 2\n\
             gristmill_records_total{outcome=\"parked\"} 7\ngristmill_records_total_more 5\n\
+            gristmill_published_batches_total{pipeline=\"a\"} 3\n\
             gristmill_guest_microseconds_total{stage=\"a b\"} 1500000\n";
         let progress = super::parse(text);
-        assert_eq!((progress.records, progress.published), (12, 0));
+        assert_eq!((progress.records, progress.published), (12, 3));
         assert!((progress.guest_seconds - 1.5).abs() < 1e-9);
     }
 }

@@ -63,8 +63,7 @@ impl Outgoing<'_> {
     pub fn bytes(&self) -> usize {
         /// Lengths, time and the place in the batch, at most.
         const FRAME: usize = 36;
-        let headers: usize =
-            self.headers.iter().map(|(name, value)| 10 + name.len() + value.map_or(0, <[u8]>::len)).sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| header_bytes(name, *value)).sum();
         FRAME + self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
     }
 }
