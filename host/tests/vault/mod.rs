@@ -1,6 +1,7 @@
 //! Keys and hashdiffs of the guest `data-vault`, in its sandbox, against what the tools that people use make of the same
 //! values: `vectors.ndjson` has, line by line, values and the digest that such a tool was seen to give.
 
+mod ghosts;
 mod keyed;
 mod order_vault;
 

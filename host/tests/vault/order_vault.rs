@@ -2,7 +2,7 @@
 //! is computed from the orders, whatever happened on the way.
 
 use crate::city::{Host, Set, Site, repository, sql};
-use gristmill::store::DeadLetterQuery;
+use gristmill::store::{DeadLetter, DeadLetterQuery};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -474,50 +474,68 @@ fn kills_change_nothing_on_the_embedded_set() {
     kills_change_nothing(Set::Embedded, Shape::One, 30);
 }
 
-/// A user that nobody knows yet: the order waits, and is loaded when the user is there; for ever unknown, it is a dead
-/// letter.
-fn unknown_users_wait(set: Set) {
+/// A user or a restaurant that nobody knows yet: the order waits, and is loaded when the reference data is there; for ever
+/// unknown, it is a dead letter.
+fn what_is_unknown_waits(set: Set) {
     let site = site(set, Shape::One, "unknown");
     let mut host = site.host(None);
     host.wait_until_ready();
-    let mut all = orders(&site, 2, 3);
-    let late = format!("{:024x}", fastrand::u64(..));
-    let never = format!("{:024x}", fastrand::u64(..));
-    all[0]["payload"]["user"]["id"] = json!(late);
-    all[1]["payload"]["user"]["id"] = json!(never);
+    let mut all = orders(&site, 4, 3);
+    let unknown: [String; 4] = std::array::from_fn(|_| format!("{:024x}", fastrand::u64(..)));
+    let [late_user, no_user, late_restaurant, no_restaurant] = &unknown;
+    let place = |order: &mut Value, whose: &str, id: &str| {
+        std::mem::replace(&mut order["payload"][whose]["id"], json!(id)).as_str().unwrap().to_owned()
+    };
+    place(&mut all[0], "user", late_user);
+    place(&mut all[1], "user", no_user);
+    let moved = place(&mut all[2], "restaurant", late_restaurant);
+    place(&mut all[3], "restaurant", no_restaurant);
     feed(&site, texts(&all));
     let start = Instant::now();
-    while site.status()["parked"] != 2 {
+    while site.status()["parked"] != 4 {
         assert!(start.elapsed() < Duration::from_secs(60), "{:#}\n{}", site.status(), host.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(site.tables().values().all(Vec::is_empty), "nothing of a record that waits is written");
     let path = site.folder.path().join("late.ndjson");
-    let user = json!({ "key": late, "value": { "_id": late, "name": "Поздний", "login": "late" } });
-    std::fs::write(&path, user.to_string()).unwrap();
+    let user = json!({ "_id": late_user, "name": "Поздний", "login": "late" });
+    // It has the dishes of the one that the order was made for.
+    let mut restaurant = reference()[&moved].clone();
+    restaurant["_id"] = json!(late_restaurant);
+    let lines = [(late_user, user), (late_restaurant, restaurant)]
+        .map(|(key, value)| json!({ "key": key, "value": value }).to_string());
+    std::fs::write(&path, lines.join("\n")).unwrap();
     site.must(&["reference", "load", &path.display().to_string()]);
     site.wait_until_done(&mut [&mut host]);
-    assert_eq!(site.tables()["dds.h_order"].len(), 1);
+    let tables = site.tables();
+    assert_eq!(tables["dds.h_order"].len(), 2);
+    let has = |table: &str, column: &str, id: &str| tables[table].iter().any(|row| row[column] == id);
+    assert!(
+        has("dds.h_user", "user_id", late_user) && has("dds.h_restaurant", "restaurant_id", late_restaurant)
+    );
     let (runtime, store, log) = site.open();
     let query =
         DeadLetterQuery { pipeline: Some(site.name.clone()), limit: 10, ..DeadLetterQuery::default() };
     let letters = runtime.block_on(store.dead_letters(&query)).unwrap();
-    assert_eq!(letters.len(), 1, "{letters:#?}");
-    assert_eq!(letters[0].failure.faults[0].code, "not-found");
-    assert!(letters[0].failure.faults[0].reason.contains(&never), "{letters:#?}");
+    assert_eq!(letters.len(), 2, "{letters:#?}");
+    for id in [no_user, no_restaurant] {
+        let names = |letter: &&DeadLetter| letter.failure.faults[0].reason.contains(id);
+        let letter = letters.iter().find(names).unwrap_or_else(|| panic!("{id}: {letters:#?}"));
+        assert_eq!(letter.failure.faults[0].code, "not-found");
+    }
     drop((store, log));
     runtime.shutdown_background();
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
 
 #[test]
-fn unknown_users_wait_on_the_embedded_set() {
-    unknown_users_wait(Set::Embedded);
+fn what_is_unknown_waits_on_the_embedded_set() {
+    what_is_unknown_waits(Set::Embedded);
 }
 
 #[test]
-fn unknown_users_wait_for_redis() {
-    unknown_users_wait(Set::Real);
+fn what_is_unknown_waits_for_redis() {
+    what_is_unknown_waits(Set::Real);
 }
 
 /// One more satellite is a few lines of configuration, while the pipeline runs.
