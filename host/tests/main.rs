@@ -13,6 +13,9 @@ mod log;
 mod lookup;
 mod mail;
 mod modules;
+#[allow(dead_code, reason = "what else it can is used by tests/chaos")]
+#[path = "chaos/proxy.rs"]
+mod proxy;
 mod sandbox;
 mod scenarios;
 mod store;

@@ -3,6 +3,7 @@
 
 mod ghosts;
 mod keyed;
+mod looked_up;
 mod order_vault;
 
 use crate::city::{server, sql};

@@ -2,24 +2,23 @@
 //! is computed from the orders, whatever happened on the way.
 
 use crate::city::{Host, Set, Site, repository, sql};
-use gristmill::store::{DeadLetter, DeadLetterQuery};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FOLDER: &str = "examples/order-vault";
 const FILES: [&str; 3] = ["enrich.toml", "vault.toml", "marts.toml"];
 
 /// How the example runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     One,
     Three,
 }
 
-fn site(set: Set, shape: Shape, test: &str) -> Site {
+pub(super) fn site(set: Set, shape: Shape, test: &str) -> Site {
     let folder = repository().join(FOLDER);
     let spec = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
     let rename = |spec: &str, name: &str| {
@@ -54,14 +53,14 @@ fn site(set: Set, shape: Shape, test: &str) -> Site {
 }
 
 /// Orders, made up by the example's own command.
-fn orders(site: &Site, count: usize, seed: u64) -> Vec<Value> {
+pub(super) fn orders(site: &Site, count: usize, seed: u64) -> Vec<Value> {
     let (count, seed) = (count.to_string(), seed.to_string());
     let at = "2026-11-21T09:00:00Z";
     let lines = site.must(&["generate", "order-vault", "-n", &count, "--seed", &seed, "--at", at]);
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn feed(site: &Site, values: impl IntoIterator<Item = String>) {
+pub(super) fn feed(site: &Site, values: impl IntoIterator<Item = String>) {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let path = site.folder.path().join(format!("feed-{number}.ndjson"));
@@ -72,7 +71,7 @@ fn feed(site: &Site, values: impl IntoIterator<Item = String>) {
     site.must(&["ingest", &site.topic(), &path, "--key", "/payload/user/id", "--partitions", "4"]);
 }
 
-fn texts(orders: &[Value]) -> Vec<String> {
+pub(super) fn texts(orders: &[Value]) -> Vec<String> {
     orders.iter().map(Value::to_string).collect()
 }
 
@@ -222,7 +221,7 @@ fn sorted(row: &Value) -> String {
     json!(columns).to_string()
 }
 
-fn reference() -> BTreeMap<String, Value> {
+pub(super) fn reference() -> BTreeMap<String, Value> {
     let lines = std::fs::read_to_string(repository().join(FOLDER).join("reference.ndjson")).unwrap();
     let entry = |line: &str| {
         let entry: Value = serde_json::from_str(line).unwrap();
@@ -233,7 +232,7 @@ fn reference() -> BTreeMap<String, Value> {
 
 /// Whether the vault and the marts are what the model says, each row once.
 #[track_caller]
-fn check(site: &Site, orders: &[Value]) {
+pub(super) fn check(site: &Site, orders: &[Value]) {
     let (found, expected) = (site.tables(), Model::of(orders, &reference()).rows());
     for (table, expected) in &expected {
         let rows = &found[*table];
@@ -474,81 +473,24 @@ fn kills_change_nothing_on_the_embedded_set() {
     kills_change_nothing(Set::Embedded, Shape::One, 30);
 }
 
-/// A user or a restaurant that nobody knows yet: the order waits, and is loaded when the reference data is there; for ever
-/// unknown, it is a dead letter.
-fn what_is_unknown_waits(set: Set) {
-    let site = site(set, Shape::One, "unknown");
-    let mut host = site.host(None);
-    host.wait_until_ready();
-    let mut all = orders(&site, 4, 3);
-    let unknown: [String; 4] = std::array::from_fn(|_| format!("{:024x}", fastrand::u64(..)));
-    let [late_user, no_user, late_restaurant, no_restaurant] = &unknown;
-    let place = |order: &mut Value, whose: &str, id: &str| {
-        std::mem::replace(&mut order["payload"][whose]["id"], json!(id)).as_str().unwrap().to_owned()
-    };
-    place(&mut all[0], "user", late_user);
-    place(&mut all[1], "user", no_user);
-    let moved = place(&mut all[2], "restaurant", late_restaurant);
-    place(&mut all[3], "restaurant", no_restaurant);
-    feed(&site, texts(&all));
-    let start = Instant::now();
-    while site.status()["parked"] != 4 {
-        assert!(start.elapsed() < Duration::from_secs(60), "{:#}\n{}", site.status(), host.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(site.tables().values().all(Vec::is_empty), "nothing of a record that waits is written");
-    let path = site.folder.path().join("late.ndjson");
-    let user = json!({ "_id": late_user, "name": "Поздний", "login": "late" });
-    // It has the dishes of the one that the order was made for.
-    let mut restaurant = reference()[&moved].clone();
-    restaurant["_id"] = json!(late_restaurant);
-    let lines = [(late_user, user), (late_restaurant, restaurant)]
-        .map(|(key, value)| json!({ "key": key, "value": value }).to_string());
-    std::fs::write(&path, lines.join("\n")).unwrap();
-    site.must(&["reference", "load", &path.display().to_string()]);
-    site.wait_until_done(&mut [&mut host]);
-    let tables = site.tables();
-    assert_eq!(tables["dds.h_order"].len(), 2);
-    let has = |table: &str, column: &str, id: &str| tables[table].iter().any(|row| row[column] == id);
-    assert!(
-        has("dds.h_user", "user_id", late_user) && has("dds.h_restaurant", "restaurant_id", late_restaurant)
-    );
-    let (runtime, store, log) = site.open();
-    let query =
-        DeadLetterQuery { pipeline: Some(site.name.clone()), limit: 10, ..DeadLetterQuery::default() };
-    let letters = runtime.block_on(store.dead_letters(&query)).unwrap();
-    assert_eq!(letters.len(), 2, "{letters:#?}");
-    for id in [no_user, no_restaurant] {
-        let names = |letter: &&DeadLetter| letter.failure.faults[0].reason.contains(id);
-        let letter = letters.iter().find(names).unwrap_or_else(|| panic!("{id}: {letters:#?}"));
-        assert_eq!(letter.failure.faults[0].code, "not-found");
-    }
-    drop((store, log));
-    runtime.shutdown_background();
-    assert_eq!(host.terminate(), Some(0), "{}", host.log());
+/// What the example's README adds: tables for the spec, and who fills them, for the configuration of the vault.
+fn more_of_readme() -> (String, String) {
+    let readme = std::fs::read_to_string(repository().join(FOLDER).join("README.md")).unwrap();
+    let blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let (tables, who_fills_them): (Vec<&str>, Vec<&str>) =
+        blocks.partition(|block| block.starts_with("[[table]]"));
+    assert_eq!((tables.len(), who_fills_them.len()), (2, 2));
+    (tables.join("\n"), who_fills_them.join("\n"))
 }
 
+/// One more satellite or hub is a few lines of configuration, while the pipeline runs.
 #[test]
-fn what_is_unknown_waits_on_the_embedded_set() {
-    what_is_unknown_waits(Set::Embedded);
-}
-
-#[test]
-fn what_is_unknown_waits_for_redis() {
-    what_is_unknown_waits(Set::Real);
-}
-
-/// One more satellite is a few lines of configuration, while the pipeline runs.
-#[test]
-fn a_satellite_is_added_while_the_pipeline_runs() {
+fn a_satellite_and_a_hub_are_added_while_the_pipeline_runs() {
     let mut site = site(Set::Real, Shape::One, "added");
-    // The table is declared before anything writes it.
-    let more = "[[table]]\nname = \"dds.s_order_dates\"\nmode = \"satellite\"\nkey = [\"h_order_pk\"]\n\
-        hashdiff = \"hashdiff\"\nload = \"load_dt\"\ncolumns = [{ name = \"h_order_pk\", type = \"uuid\" }, \
-        { name = \"hashdiff\", type = \"uuid\" }, { name = \"date\", type = \"timestamp\" }, \
-        { name = \"load_dt\", type = \"timestamp\" }, { name = \"load_src\", type = \"varchar(32)\" }]\n";
+    let (tables, who_fills_them) = more_of_readme();
+    // Tables are declared before anything writes them.
     let spec = std::fs::read_to_string(&site.spec_path).unwrap();
-    std::fs::write(&site.spec_path, format!("{spec}\n{more}")).unwrap();
+    std::fs::write(&site.spec_path, format!("{spec}\n{tables}")).unwrap();
     site.token = Some(site.must(&["token", "create", "tests", "--role", "admin"]).trim().to_owned());
     let mut host = site.host(None);
     host.wait_until_ready();
@@ -556,9 +498,7 @@ fn a_satellite_is_added_while_the_pipeline_runs() {
     feed(&site, texts(&all[..200]));
     site.wait_until_done(&mut [&mut host]);
     let vault = std::fs::read_to_string(site.folder.path().join("vault.toml")).unwrap();
-    let satellite = "[[satellite]]\ntable = \"dds.s_order_dates\"\nof = \"order\"\nhashdiff = \"hashdiff\"\n\
-        columns = { date = { pointer = \"/payload/date\", type = \"timestamp\" } }\n";
-    let config: toml::Value = toml::from_str(&format!("{vault}\n{satellite}")).unwrap();
+    let config: toml::Value = toml::from_str(&format!("{vault}\n{who_fills_them}")).unwrap();
     // A configuration belongs to a version of the catalog.
     let code = std::fs::read(crate::sandbox::modules().join("data-vault.wasm")).unwrap();
     host.must_push("data-vault", "1", &code);
@@ -576,8 +516,14 @@ fn a_satellite_is_added_while_the_pipeline_runs() {
     feed(&site, texts(&all[200..]));
     site.wait_until_done(&mut [&mut host]);
     check(&site, &all);
-    assert_eq!(site.tables()["dds.s_order_dates"].len(), 200, "filled from then on");
-    let tables = sql(&site.database_url(), "SELECT count(*) FROM dds.s_order_dates");
-    assert_eq!(tables, "200");
+    let filled = site.tables();
+    assert_eq!(filled["dds.s_order_dates"].len(), 200, "filled from then on");
+    let status = |order: &Value| order["payload"]["final_status"].as_str().unwrap().to_owned();
+    let statuses: BTreeSet<String> = all[200..].iter().map(status).collect();
+    let hub: BTreeSet<String> =
+        filled["dds.h_status"].iter().map(|row| row["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((hub.len(), hub), (filled["dds.h_status"].len(), statuses));
+    let rows = sql(&site.database_url(), "SELECT count(*) FROM dds.s_order_dates");
+    assert_eq!(rows, "200");
     assert_eq!(host.terminate(), Some(0), "{}", host.log());
 }
