@@ -1,5 +1,5 @@
 //! Ghost records: the rows that stand in a vault's tables before anything is loaded, with the keys that the tools give them.
-//! No digest has such a value, so they are no lines of `vectors.ndjson`.
+//! Nothing is hashed for them.
 
 use crate::city::{Set, Site};
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
@@ -162,6 +162,11 @@ columns = [
         }
         rows
     }
+}
+
+/// The keys that ghosts have here.
+pub(super) fn keys() -> BTreeSet<String> {
+    CASES.iter().flat_map(|case| case.ghosts.iter().map(|(digit, ..)| case.ghost_key(*digit))).collect()
 }
 
 fn sorted(row: &Value) -> String {

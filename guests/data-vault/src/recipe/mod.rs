@@ -1,13 +1,12 @@
-//! How values become keys and hashdiffs, byte for byte as the tools that people use really do it.
-//!
-//! A recipe makes of values as texts (NULL: `None`) the bytes that are hashed, the preimage; where it makes none, the key is
-//! NULL, or all zeros.
+//! How values become keys and hashdiffs, byte for byte as the tools that people use really do it: what of it can be chosen, the
+//! bytes that are hashed ([`preimage`]), and what a digest is in its column.
 
-use crate::text::upper;
+mod preimage;
+
 use gristmill_sdk::Kind;
 use gristmill_sdk::hashing::{Algorithm, Digests, Values, digest_many, keyed_digest_many, push_hex};
+pub use preimage::Preimage;
 use serde::Deserialize;
-use std::borrow::Cow;
 
 /// A recipe as its author writes it: a name, or a name with options.
 #[derive(Debug, Deserialize)]
@@ -49,6 +48,10 @@ pub struct Options {
     upper: Option<bool>,
     /// Whether hashdiffs are, if other than keys.
     upper_hashdiffs: Option<bool>,
+    /// Whether spaces at the ends of values are left out.
+    trim: Option<bool>,
+    /// Whether they are in hashdiffs, if other than in keys.
+    trim_hashdiffs: Option<bool>,
     /// Between two values.
     delimiter: Option<String>,
     /// Stands for NULL.
@@ -85,12 +88,32 @@ pub struct Recipe {
     name: Name,
     algorithm: Algorithm,
     output: Output,
-    upper_keys: bool,
-    upper_hashdiffs: bool,
+    upper: Where,
+    trim: Where,
     delimiter: String,
     null: String,
     zoned: bool,
     secret: Option<Secret>,
+}
+
+/// Whether something is done: to values of keys, and to those of hashdiffs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Where {
+    keys: bool,
+    hashdiffs: bool,
+}
+
+impl Where {
+    fn new(keys: bool, hashdiffs: Option<bool>) -> Self {
+        Self { keys, hashdiffs: hashdiffs.unwrap_or(keys) }
+    }
+
+    fn of(self, of: Use) -> bool {
+        match of {
+            Use::Key => self.keys,
+            Use::Hashdiff => self.hashdiffs,
+        }
+    }
 }
 
 /// A secret that the host has.
@@ -114,26 +137,6 @@ pub enum Use {
     Hashdiff,
 }
 
-/// The bytes to be hashed, or what stands there without hashing.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Preimage {
-    /// These.
-    Bytes(Vec<u8>),
-    /// The digest is all zeros.
-    Zeros,
-    /// NULL: there is no such key.
-    Null,
-}
-
-/// RFC 4122's namespace for X.500 names, 6ba7b814-9dad-11d1-80b4-00c04fd430c8.
-const X500: [u8; 16] =
-    [0x6b, 0xa7, 0xb8, 0x14, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
-/// What datavault4dbt puts in the place of its own marks where they stand in a value.
-const REPLACED: [(&str, &str); 3] = [
-    ("\"", "dv4dbt-quote-replacement"),
-    ("^^", "dv4dbt-null-replacement"),
-    ("||", "dv4dbt-concat-replacement"),
-];
 const DBT_UTILS_NULL: &str = "_dbt_utils_surrogate_key_null_";
 
 impl Recipe {
@@ -147,6 +150,8 @@ impl Recipe {
                 output: None,
                 upper: None,
                 upper_hashdiffs: None,
+                trim: None,
+                trim_hashdiffs: None,
                 delimiter: None,
                 null: None,
                 zoned: false,
@@ -174,8 +179,9 @@ impl Recipe {
         if matches!(name, Name::Framed | Name::Keyed | Name::Uuid3X500 | Name::DbtUtils) {
             fixed(options.upper.is_some(), "upper")?;
             fixed(options.upper_hashdiffs.is_some(), "upper_hashdiffs")?;
+            fixed(options.trim.is_some(), "trim")?;
+            fixed(options.trim_hashdiffs.is_some(), "trim_hashdiffs")?;
         }
-        let upper_keys = options.upper.unwrap_or(upper);
         let algorithm = options.algorithm.map_or(algorithm, AlgorithmName::algorithm);
         let secret = match (name, options.secret) {
             (Name::Keyed, Some(secret)) => Some(Secret::known(secret, algorithm)?),
@@ -187,8 +193,8 @@ impl Recipe {
             name,
             algorithm,
             output: options.output.unwrap_or(output),
-            upper_keys,
-            upper_hashdiffs: options.upper_hashdiffs.unwrap_or(upper_keys),
+            upper: Where::new(options.upper.unwrap_or(upper), options.upper_hashdiffs),
+            trim: Where::new(options.trim.unwrap_or(true), options.trim_hashdiffs),
             delimiter: options.delimiter.unwrap_or_else(|| delimiter.to_owned()),
             null: options.null.unwrap_or_else(|| null.to_owned()),
             zoned: options.zoned,
@@ -211,11 +217,18 @@ impl Recipe {
             Algorithm::Sha1 => "sha1",
             Algorithm::Sha256 => "sha256",
         };
-        let case = match (self.upper_keys, self.upper_hashdiffs) {
-            (true, true) => " upper",
-            (true, false) => " upper-keys",
-            (false, true) => " upper-hashdiffs",
-            (false, false) => "",
+        let case = match self.upper {
+            Where { keys: true, hashdiffs: true } => " upper",
+            Where { keys: true, hashdiffs: false } => " upper-keys",
+            Where { keys: false, hashdiffs: true } => " upper-hashdiffs",
+            Where { keys: false, hashdiffs: false } => "",
+        };
+        // What is trimmed by default has no word: tables that are there keep their recipes.
+        let spaces = match self.trim {
+            Where { keys: true, hashdiffs: true } => "",
+            Where { keys: true, hashdiffs: false } => " spaces-in-hashdiffs",
+            Where { keys: false, hashdiffs: true } => " spaces-in-keys",
+            Where { keys: false, hashdiffs: false } => " spaces",
         };
         let marks = match self.name {
             Name::AutomateDv => format!(" {} {}", self.delimiter, self.null),
@@ -223,7 +236,7 @@ impl Recipe {
         };
         let zoned = if self.zoned { " zoned" } else { "" };
         let secret = self.secret.as_ref().map_or_else(String::new, |secret| format!(" {}", secret.mark));
-        format!("{name} {algorithm}{case}{marks}{zoned}{secret}")
+        format!("{name} {algorithm}{case}{spaces}{marks}{zoned}{secret}")
     }
 
     /// The digests of preimages.
@@ -260,67 +273,6 @@ impl Recipe {
     /// Whether the columns of a hashdiff are taken in the order of their names, whatever order they are given in.
     pub fn sorts_hashdiffs(&self) -> bool {
         self.name == Name::AutomateDv
-    }
-
-    /// The bytes for values in their order. `list`: whether the values were given as a list, where one value alone may be
-    /// given without.
-    pub fn preimage(&self, values: &[Option<Cow<'_, str>>], of: Use, list: bool) -> Preimage {
-        match self.name {
-            Name::Framed | Name::Keyed => Preimage::Bytes(framed(values)),
-            Name::AutomateDv => self.automate_dv(values, of, list),
-            Name::Datavault4dbt => self.datavault4dbt(values, of),
-            Name::DbtUtils => Preimage::Bytes(self.joined(values).into_bytes()),
-            // Attributes are framed: joined, two different lists of them could be one text.
-            Name::Uuid3X500 if of == Use::Hashdiff => Preimage::Bytes([&X500, &*framed(values)].concat()),
-            Name::Uuid3X500 => Preimage::Bytes([&X500, self.joined(values).as_bytes()].concat()),
-        }
-    }
-
-    fn joined(&self, values: &[Option<Cow<'_, str>>]) -> String {
-        let texts: Vec<&str> = values.iter().map(|value| value.as_deref().unwrap_or(&self.null)).collect();
-        texts.join(&self.delimiter)
-    }
-
-    fn cased<'v>(&self, text: &'v str, of: Use) -> Cow<'v, str> {
-        let upper_case = if of == Use::Key { self.upper_keys } else { self.upper_hashdiffs };
-        if upper_case { Cow::Owned(upper(text)) } else { Cow::Borrowed(text) }
-    }
-
-    /// Trimmed of spaces only, in upper case, and NULL where nothing is left.
-    fn automate_dv(&self, values: &[Option<Cow<'_, str>>], of: Use, list: bool) -> Preimage {
-        let standard = |value: &Option<Cow<'_, str>>| {
-            let text = value.as_deref()?.trim_matches(' ');
-            (!text.is_empty()).then(|| self.cased(text, of).into_owned())
-        };
-        let values: Vec<Option<String>> = values.iter().map(standard).collect();
-        if let ([one], false) = (values.as_slice(), list) {
-            return one.as_ref().map_or(Preimage::Null, |text| Preimage::Bytes(text.clone().into_bytes()));
-        }
-        let texts: Vec<&str> = values.iter().map(|value| value.as_deref().unwrap_or(&self.null)).collect();
-        if of == Use::Key && texts.iter().all(|text| *text == self.null) {
-            return Preimage::Null;
-        }
-        Preimage::Bytes(texts.join(&self.delimiter).into_bytes())
-    }
-
-    /// Each value quoted, what would be taken for a mark replaced; zeros where there is no value at all.
-    fn datavault4dbt(&self, values: &[Option<Cow<'_, str>>], of: Use) -> Preimage {
-        if values.iter().all(Option::is_none) {
-            return Preimage::Zeros;
-        }
-        let quoted = |value: &Option<Cow<'_, str>>| {
-            let Some(text) = value else { return self.null.clone() };
-            let mut text = text.trim_matches(' ').replacen('\\', "\\\\", 1);
-            for (mark, replacement) in REPLACED {
-                text = text.replace(mark, replacement);
-            }
-            format!("\"{}\"", self.cased(&text, of))
-        };
-        let mut whole = values.iter().map(quoted).collect::<Vec<_>>().join(&self.delimiter);
-        for control in ['\n', '\t', '\u{b}', '\r'] {
-            whole = whole.replacen(control, "", 1);
-        }
-        Preimage::Bytes(whole.into_bytes())
     }
 
     /// The key or hashdiff that a digest becomes.
@@ -409,42 +361,11 @@ impl AlgorithmName {
     }
 }
 
-/// Each value behind its length in bytes (32 bits, big-endian); NULL is the length of no value that fits a record.
-fn framed(values: &[Option<Cow<'_, str>>]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for value in values {
-        let length =
-            value.as_ref().map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn framed_lists_stay_apart() {
-        let of = |values: &[Option<&str>]| {
-            framed(&values.iter().map(|v| v.map(Cow::Borrowed)).collect::<Vec<_>>())
-        };
-        let lists: [&[Option<&str>]; 8] = [
-            &[],
-            &[None],
-            &[Some("")],
-            &[Some(""), None],
-            &[None, Some("")],
-            &[Some("ab"), Some("c")],
-            &[Some("a"), Some("bc")],
-            &[Some("^^")],
-        ];
-        let mut all: Vec<_> = lists.iter().map(|list| of(list)).collect();
-        all.sort();
-        all.dedup();
-        assert_eq!(all.len(), lists.len());
-    }
+    use preimage::framed;
+    use std::borrow::Cow;
 
     #[test]
     fn keys_of_two_secrets_are_of_two_recipes() {
@@ -466,6 +387,8 @@ mod tests {
     fn options_that_a_recipe_does_not_have_are_refused() {
         for (json, what) in [
             (r#"{"name": "framed", "upper": true}"#, "upper: "),
+            (r#"{"name": "keyed", "secret": "a", "trim": false}"#, "trim: "),
+            (r#"{"name": "dbt-utils", "trim_hashdiffs": true}"#, "trim_hashdiffs: "),
             (r#"{"name": "uuid3-x500", "algorithm": "sha1"}"#, "algorithm: "),
             (r#"{"name": "datavault4dbt", "null": "@@"}"#, "null: "),
             (r#"{"name": "framed", "secret": "x"}"#, "secret: goes with"),
