@@ -41,6 +41,7 @@ mod shared;
 mod sql;
 pub mod sqlite;
 mod statements;
+mod states;
 mod tables;
 mod tokens;
 mod value;

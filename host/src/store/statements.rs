@@ -162,8 +162,9 @@ impl States<'_> {
         }
     }
 
-    /// The row that stands before each row of `v`, or at its very load date: number, load date, hashdiff.
-    pub fn row_before(&self) -> String {
+    /// The last row before each row of `v`, or where `or_at` the one at its very load date: number, load date, hashdiff.
+    pub fn row_before(&self, or_at: bool) -> String {
+        let before_or_at = if or_at { "<=" } else { "<" };
         let Self { dialect, table, load, hashdiff, .. } = *self;
         let (name, on) = (table_name(dialect, table), matches("t", table, &table.key));
         let before = matches("p", table, &table.key);
@@ -171,14 +172,20 @@ impl States<'_> {
         let (begins, also) = (self.begins("t"), self.begins("p"));
         format!(
             "SELECT v.i, {}, {} FROM v JOIN {name} AS t ON {on}{begins} AND t.{load_name} = \
-             (SELECT max(p.{load_name}) FROM {name} AS p WHERE {before}{also} AND p.{load_name} <= v.c{load})",
+             (SELECT max(p.{load_name}) FROM {name} AS p WHERE {before}{also} AND p.{load_name} {before_or_at} v.c{load})",
             shown(dialect, table, load),
             shown(dialect, table, hashdiff)
         )
     }
 
-    /// Deletes the rows that are no changes any more because of `v`, which is in the table: those right behind a row of `v`
-    /// with the same hashdiff.
+    /// Deletes the rows at the load dates of `v`.
+    pub fn make_room(&self) -> String {
+        let load = column_name(self.table, self.load);
+        self.delete(&format!("{} AND t.{load} = v.c{}", self.begins("t"), self.load))
+    }
+
+    /// Deletes the rows that are no changes any more because of `v`, whose states are in the table: those right behind a row of
+    /// `v` with the same hashdiff.
     pub fn no_changes(&self) -> String {
         let Self { table, load, hashdiff, .. } = *self;
         let (name, between) = (table_name(self.dialect, table), matches("p", table, &table.key));

@@ -6,10 +6,9 @@ use super::Error;
 use super::fault::Fault;
 use super::once::{self, Loss};
 use super::rows::Rows;
-use super::satellite::{self, Incoming};
-use super::sql::{Arg, Dialect, Tx, Value};
+use super::sql::{Dialect, Tx, Value};
 use super::statements::States;
-use super::{Work, fold, statements, value};
+use super::{Work, fold, statements, states, value};
 use crate::effect::{Effects, Failure, TableRows, TakenOut};
 use crate::spec::{Column, ColumnType, Counted, Mode, Spec, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +236,7 @@ async fn insert(tx: &mut dyn Tx, rows: &Rows<'_>) -> Result<(), Fault> {
         Mode::Satellite { hashdiff, load, children, effective } => {
             let (dialect, table) = (tx.dialect(), rows.table);
             let states = States { dialect, table, load: *load, hashdiff: *hashdiff, effective: *effective };
-            satellite_rows(tx, rows, &states, children).await
+            states::write(tx, rows, &states, children).await
         }
         Mode::Sum { columns, .. } if tx.dialect() == Dialect::Sqlite => {
             let folded = fold::fold(rows).map_err(refused)?;
@@ -320,71 +319,4 @@ async fn newer_than_stored<'a>(tx: &mut dyn Tx, rows: &Rows<'a>, by: usize) -> R
         }
     }
     Ok(rows.subset((0..rows.len()).filter(|place| newer.get(*place).copied().unwrap_or(false))))
-}
-
-/// Satellites: one lane at a time reads what stands there and inserts what differs.
-async fn satellite_rows(
-    tx: &mut dyn Tx,
-    rows: &Rows<'_>,
-    states: &States<'_>,
-    children: &[usize],
-) -> Result<(), Fault> {
-    let (table, States { load, hashdiff, .. }) = (rows.table, *states);
-    if states.dialect == Dialect::Postgres {
-        let name = format!("gristmill satellite {}", table.name);
-        tx.fetch("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))", &[Arg::Text(Some(&name))])
-            .await?;
-    }
-    let sets = (!children.is_empty()).then(|| sets(rows, load));
-    let heads = sets.as_ref().map(|sets| rows.subset(sets.iter().filter_map(|set| set.first().copied())));
-    let heads = heads.as_ref().unwrap_or(rows);
-    let mut before = BTreeMap::new();
-    let columns: Vec<usize> = table.key.iter().copied().chain([load]).collect();
-    for row in tx.with_rows(heads, &columns, &states.row_before()).await? {
-        if let Ok(place) = usize::try_from(row.int(0)) {
-            before.insert(place, (row.value(1).clone(), row.value(2).clone()));
-        }
-    }
-    let show = |column: usize, place: usize| value::shown(heads.ty(column), heads.cell(column, place));
-    let incoming: Vec<Incoming<Value<'_>, Value<'_>>> = (0..heads.len())
-        .map(|place| Incoming {
-            parent: fold::key(heads, &table.key, place),
-            load: show(load, place),
-            hashdiff: show(hashdiff, place),
-            before: before.remove(&place),
-        })
-        .collect();
-    let changed = satellite::changes(&incoming);
-    let changes = match &sets {
-        None => rows.subset(changed),
-        Some(sets) => rows.subset(changed.iter().filter_map(|set| sets.get(*set)).flatten().copied()),
-    };
-    if changes.is_empty() {
-        return Ok(());
-    }
-    append(tx, &changes).await?;
-    // A row that came late may begin a state earlier than was known: then the row that began it is none any more.
-    let columns: Vec<usize> = table.key.iter().copied().chain([load, hashdiff]).collect();
-    tx.with_rows(&changes, &columns, &states.no_changes()).await?;
-    if let Some(effective) = states.effective {
-        tx.with_rows(&changes, &table.key, &states.forget_ends(effective)).await?;
-        tx.with_rows(&changes, &table.key, &states.ends(effective)).await?;
-    }
-    Ok(())
-}
-
-/// Where a state is a set of rows, the rows of each: what one record says of a parent at one load date.
-fn sets(rows: &Rows<'_>, load: usize) -> Vec<Vec<usize>> {
-    let columns: Vec<usize> = rows.table.key.iter().copied().chain([load]).collect();
-    let mut known: BTreeMap<(u32, Vec<u8>), usize> = BTreeMap::new();
-    let mut sets: Vec<Vec<usize>> = Vec::new();
-    for place in 0..rows.len() {
-        let of = (rows.record(place), fold::key(rows, &columns, place));
-        let set = *known.entry(of).or_insert_with(|| {
-            sets.push(Vec::new());
-            sets.len() - 1
-        });
-        sets.get_mut(set).into_iter().for_each(|set| set.push(place));
-    }
-    sets
 }

@@ -14,6 +14,7 @@ super::on_both!(
     events_count_once,
     events_count_once_across_lanes,
     satellites_keep_changes,
+    satellites_correct_a_load_date,
     satellites_take_late_rows,
     satellites_are_the_same_in_any_order,
     satellites_of_sets_keep_whole_sets,
@@ -176,11 +177,30 @@ async fn satellites_keep_changes(world: World) {
     lane.write("dv.s", &[&state(1, "A", 1), &state(1, "A", 2), &state(1, "B", 3), &state(1, "A", 4)]).await;
     assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A"]"#);
     lane.write("dv.s", &[&state(1, "A", 5), &state(2, "A", 5), &state(1, "C", 6), &state(1, "D", 6)]).await;
-    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A","C","A"]"#);
-    // The same records once more, as after a reset of the log: nothing is new.
-    lane.write("dv.s", &[&state(1, "A", 1), &state(1, "B", 3), &state(1, "A", 4), &state(1, "C", 6)]).await;
-    assert_eq!(lane.rows("dv.s").await.len(), 5);
+    // Of one load date the last state counts.
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A","D","A"]"#);
+    // The same records once more, as after a reset of the log, in one batch and in many: nothing is new.
+    let again = [state(1, "A", 1), state(1, "B", 3), state(1, "A", 4), state(1, "C", 6), state(1, "D", 6)];
+    lane.write("dv.s", &again.each_ref().map(|row| &row[..])).await;
+    for row in &again {
+        lane.write("dv.s", &[&row[..]]).await;
+    }
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B","A","D","A"]"#);
     assert_eq!(lane.rows("dv.s").await[0]["at"], "1970-01-01T00:00:01.000001Z");
+}
+
+async fn satellites_correct_a_load_date(world: World) {
+    let mut lane = satellite(&world).await;
+    lane.write("dv.s", &[&state(1, "A", 1), &state(1, "B", 5), &state(1, "A", 8), &state(2, "B", 5)]).await;
+    // At 5 it was A after all: then nothing has begun there, nor at 8.
+    lane.write("dv.s", &[&state(1, "A", 5)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["A","B"]"#);
+    // At 1 it was B: another row, and what follows is compared with it.
+    lane.write("dv.s", &[&state(1, "B", 1), &state(1, "B", 2), &state(1, "C", 3)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["B","C","B"]"#);
+    // What stands there and is said again stays, whatever was said between.
+    lane.write("dv.s", &[&state(1, "D", 3), &state(1, "C", 3), &state(1, "C", 4)]).await;
+    assert_eq!(lane.column("dv.s", "hd").await, r#"["B","C","B"]"#);
 }
 
 async fn satellites_take_late_rows(world: World) {
@@ -246,8 +266,11 @@ async fn satellites_of_sets_keep_whole_sets(world: World) {
     let expect = |expected: &[(&str, &str)]| -> Vec<(String, String)> {
         expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
     };
-    // Of one load date the first set stays, whole; the next one comes whole, with the member that it shares.
-    assert_eq!(phones(lane.rows("dv.m").await), expect(&[("A", "x"), ("A", "y"), ("B", "x"), ("B", "z")]));
+    // Of one load date the last set stays, whole; the next one comes whole, with the member that it shares.
+    assert_eq!(phones(lane.rows("dv.m").await), expect(&[("A", "q"), ("B", "x"), ("B", "z")]));
+    // Another one of the same load date takes its place, and no member of it is left.
+    lane.write_records("dv.m", &say(&[set(1, "D", 1, &["x", "y"])])).await;
+    assert_eq!(phones(lane.rows("dv.m").await), expect(&[("D", "x"), ("D", "y"), ("B", "x"), ("B", "z")]));
     // The same set again is no change; a late one that begins the last state earlier moves all of its members.
     lane.write_records("dv.m", &say(&[set(1, "B", 9, &["x", "z"]), set(2, "C", 5, &["p", "q"])])).await;
     lane.write_records("dv.m", &say(&[set(2, "C", 4, &["p", "q"])])).await;
@@ -309,6 +332,13 @@ async fn satellites_with_a_period_close_what_they_leave(world: World) {
     assert_eq!(told(&lane).await, expected);
     // All of it once more changes nothing.
     lane.write("dv.e", &[&pair(1, "A", 1), &pair(1, "D", 2), &pair(1, "B", 3), &pair(1, "A", 7)]).await;
+    assert_eq!(told(&lane).await, expected);
+    // At 7 it was another pair, and in the end none: the one before it goes on.
+    lane.write("dv.e", &[&pair(1, "X", 7)]).await;
+    let expected = ["A 1 - 1", "A 1 2 2", "B 3 - 3", "B 3 7 7", "C 4 - 4", "D 2 - 2", "D 2 3 3", "X 7 - 7"];
+    assert_eq!(told(&lane).await, expected);
+    lane.write("dv.e", &[&pair(1, "B", 7)]).await;
+    let expected = ["A 1 - 1", "A 1 2 2", "B 3 - 3", "C 4 - 4", "D 2 - 2", "D 2 3 3"];
     assert_eq!(told(&lane).await, expected);
 }
 
