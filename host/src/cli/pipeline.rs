@@ -94,7 +94,7 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
                 lanes.push(show::LaneFacts {
                     partition,
                     state,
-                    group: log.group_ledger(&lane).await?,
+                    group: log.group_ledger_now(&lane).await?,
                     end,
                     lag: log.lag(&lane.topic, partition, next).await?,
                 });

@@ -224,8 +224,14 @@ pub trait Log: Send + Sync + 'static {
     /// The names of all topics.
     async fn topics(&self) -> Result<Vec<String>, Error>;
 
-    /// What the pipeline's group remembers of a partition.
+    /// What the pipeline's group remembers of a partition; a transaction that is open is waited for.
     async fn group_ledger(&self, lane: &LaneId) -> Result<GroupLedger, Error>;
+
+    /// What it remembers now, whatever a transaction that is open is about to add: for a person's look. A host that was killed
+    /// leaves one open for a while.
+    async fn group_ledger_now(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
+        self.group_ledger(lane).await
+    }
 
     /// Opens the source topic for a pipeline: its partitions, and where this host is its only reader all of them,
     /// come through `events` until `stop` is cancelled; then every partition is revoked (drained) and the group

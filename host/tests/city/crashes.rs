@@ -40,6 +40,27 @@ fn a_second_host_takes_over_at_every_crash_point() {
     }
 }
 
+/// A host that dies leaves its transaction open until somebody takes over, or it runs out: how far the pipeline is can be asked
+/// all the same.
+#[test]
+fn status_is_told_while_a_transaction_is_open() {
+    let site = Site::city(Set::Real, "open");
+    site.ingest(&samples());
+    let mut doomed = site.host(Some("publish.offset-added:2"));
+    assert_eq!(doomed.wait_for_end(), None, "the host was not killed: {}", doomed.log());
+    let output = site.run(&["pipeline", "status", &site.spec_path.display().to_string(), "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lanes = status["lanes"].as_array().unwrap();
+    assert!(
+        lanes.iter().any(|lane| lane["next_offset"].as_i64() > lane["group_offset"].as_i64()),
+        "{status:#}"
+    );
+    let mut heir = site.host(None);
+    site.wait_until_done(&mut [&mut heir]);
+    assert_eq!(heir.terminate(), Some(0), "{}", heir.log());
+}
+
 #[test]
 fn the_embedded_set_survives_every_crash_point() {
     for point in POINTS {

@@ -263,9 +263,30 @@ impl Site {
         }
     }
 
-    /// How far the pipeline is, in the store, the group and the log.
+    /// How far the pipeline is, in the store, the group and the log. A server that has much to do is asked again.
     pub fn status(&self) -> Value {
-        self.try_status(&self.spec_path).unwrap_or_else(|error| panic!("pipeline status: {error}"))
+        self.status_of(&self.spec_path)
+    }
+
+    /// How many records wait for its pipelines.
+    pub fn lag(&self) -> i64 {
+        let specs = std::iter::once(&self.spec_path).chain(&self.more);
+        let lag = |spec: &PathBuf| -> i64 {
+            let status = self.status_of(spec);
+            status["lanes"].as_array().unwrap().iter().filter_map(|lane| lane["lag"].as_i64()).sum()
+        };
+        specs.map(lag).sum()
+    }
+
+    fn status_of(&self, spec: &Path) -> Value {
+        let start = Instant::now();
+        loop {
+            match self.try_status(spec) {
+                Ok(status) => return status,
+                Err(error) if start.elapsed() > Duration::from_secs(20) => panic!("pipeline status: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
     }
 
     /// The same, where a server may not answer for a moment.

@@ -233,48 +233,62 @@ impl Client {
         if let Some(consumer) = groups.get(&*lane.pipeline) {
             return Ok(consumer.clone());
         }
-        let mut config = self.config();
-        if crate::sabotage::group_before_init() {
-            config.set("isolation.level", "read_uncommitted");
-        }
-        let consumer: BaseConsumer = config
-            .set("group.id", &*lane.pipeline)
-            .set("enable.auto.commit", "false")
-            .create()
-            .map_err(|error| unavailable(format!("opening the group of {lane}"), &error))?;
-        let consumer = Arc::new(Aside::new(consumer));
+        let waits = !crate::sabotage::group_before_init();
+        let consumer = Arc::new(Aside::new(self.aside_of_group(lane, waits)?));
         groups.insert(lane.pipeline.to_string(), consumer.clone());
         Ok(consumer)
     }
 
+    /// Opens one. `waits`: what it asks of the group waits for open transactions.
+    fn aside_of_group(&self, lane: &LaneId, waits: bool) -> Result<BaseConsumer, Error> {
+        let mut config = self.config();
+        if !waits {
+            config.set("isolation.level", "read_uncommitted");
+        }
+        config
+            .set("group.id", &*lane.pipeline)
+            .set("enable.auto.commit", "false")
+            .create()
+            .map_err(|error| unavailable(format!("opening the group of {lane}"), &error))
+    }
+
     /// What the group remembers; waits for open transactions to end (`read_committed`).
     pub(super) fn group_ledger(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
-        let doing = || format!("reading the group's offset of {lane}");
         let consumer = self.group_consumer(lane)?;
-        let mut wanted = TopicPartitionList::new();
-        wanted.add_partition(&lane.topic, lane.partition);
-        let deadline = Instant::now() + TIMEOUT;
-        let found = loop {
-            match consumer.committed_offsets(wanted.clone(), TIMEOUT) {
-                Ok(found) => break found,
-                // The first group of a new cluster, or one whose broker has just gone, is nobody's for a moment.
-                Err(error) if is_moving(&error) && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(error) => return Err(unavailable(doing(), &error)),
-            }
-        };
-        let Some(element) = found.find_partition(&lane.topic, lane.partition) else {
-            return Ok(GroupLedger::default());
-        };
-        element.error().map_err(|error| unavailable(doing(), &error))?;
-        Ok(match element.offset() {
-            Offset::Offset(offset) => {
-                GroupLedger { next_offset: Some(offset), batch: ledger_batch(element.metadata()) }
-            }
-            _ => GroupLedger::default(),
-        })
+        ledger_of(&consumer, lane)
     }
+
+    /// What it remembers now.
+    pub(super) fn group_ledger_now(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
+        ledger_of(&self.aside_of_group(lane, false)?, lane)
+    }
+}
+
+fn ledger_of<C: ConsumerContext>(consumer: &BaseConsumer<C>, lane: &LaneId) -> Result<GroupLedger, Error> {
+    let doing = || format!("reading the group's offset of {lane}");
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition(&lane.topic, lane.partition);
+    let deadline = Instant::now() + TIMEOUT;
+    let found = loop {
+        match consumer.committed_offsets(wanted.clone(), TIMEOUT) {
+            Ok(found) => break found,
+            // The first group of a new cluster, or one whose broker has just gone, is nobody's for a moment.
+            Err(error) if is_moving(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => return Err(unavailable(doing(), &error)),
+        }
+    };
+    let Some(element) = found.find_partition(&lane.topic, lane.partition) else {
+        return Ok(GroupLedger::default());
+    };
+    element.error().map_err(|error| unavailable(doing(), &error))?;
+    Ok(match element.offset() {
+        Offset::Offset(offset) => {
+            GroupLedger { next_offset: Some(offset), batch: ledger_batch(element.metadata()) }
+        }
+        _ => GroupLedger::default(),
+    })
 }
 
 /// Whether an error says that a group's coordinator is elsewhere now, or not there yet.

@@ -224,6 +224,11 @@ impl Log for KafkaLog {
         blocking(move || client.group_ledger(&lane)).await
     }
 
+    async fn group_ledger_now(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
+        let (client, lane) = (self.client.clone(), lane.clone());
+        blocking(move || client.group_ledger_now(&lane)).await
+    }
+
     fn run_source(
         &self,
         spec: &Arc<Spec>,
