@@ -118,7 +118,7 @@ class Configured:
         self.tables = [(name, columns_of(name, columns)) for name, columns in plan.tables.items()]
         self.outputs = [(name, is_dynamic(name, kind)) for name, kind in plan.outputs.items()]
         self.plan = ContractPlan(
-            tables=[TablePlan(name, [column_plan(*column) for column in columns], None) for name, columns in self.tables],
+            tables=[TablePlan(name, [column_plan(*column) for column in columns], None, None) for name, columns in self.tables],
             outputs=[OutputPlan(name, dynamic) for name, dynamic in self.outputs],
             lookups=list(plan.lookups),
             mails=plan.mails,

@@ -76,9 +76,10 @@ fn plan(deed: &str) -> Plan {
     let column = |name: &str, kind, nullable| ColumnPlan { name: name.to_owned(), kind, nullable };
     let note = if mode::letter("plan") == b'c' { Kind::Float } else { Kind::Text };
     let columns = vec![column("id", Kind::Int, false), column("note", note, true)];
-    let mut tables = vec![TablePlan { name: "items".to_owned(), columns: columns.clone(), recipe: None }];
+    let mut tables =
+        vec![TablePlan { name: "items".to_owned(), columns: columns.clone(), recipe: None, needs: None }];
     if deed == "wide-plan" || mode::letter("plan") == b't' {
-        tables.push(TablePlan { name: "unheard_of".to_owned(), columns, recipe: None });
+        tables.push(TablePlan { name: "unheard_of".to_owned(), columns, recipe: None, needs: None });
     }
     let outputs = vec![OutputPlan { name: "out".to_owned(), dynamic: false }];
     // The lookup only where it is used: other tests need no `users` in their spec.

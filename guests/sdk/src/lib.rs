@@ -134,7 +134,7 @@ pub use gristmill_sdk_macros::Row;
 pub use lookups::Keys;
 pub use messages::Message;
 pub use out::{Mail, Out};
-pub use plan::{Column, Kind, Lookup, Output, Plan, Table};
+pub use plan::{Column, Kind, Lookup, Needs, Output, Plan, Table};
 pub use record::Record;
 pub use rows::{Cell, Place, Row, RowWriter};
 pub use state::Keyed;

@@ -69,6 +69,17 @@ pub(crate) struct TableShape {
     pub name: Cow<'static, str>,
     pub columns: Cow<'static, [Column]>,
     pub recipe: Option<String>,
+    pub needs: Option<Needs>,
+}
+
+/// What a table must be in the pipeline's spec for the rows to mean what they should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// The modes that will do, as the spec has them: `first-wins`.
+    pub modes: &'static [&'static str],
+    /// Settings (`key`, `hashdiff`, `load`, `children`, `start`, `end`) and the columns that each must name; none: it must not
+    /// be given.
+    pub settings: Vec<(&'static str, Vec<String>)>,
 }
 
 #[derive(Debug)]
@@ -98,19 +109,40 @@ impl Plan {
             name: Cow::Borrowed(R::TABLE),
             columns: Cow::Borrowed(R::COLUMNS),
             recipe: None,
+            needs: None,
         })
     }
 
     /// Declares a table whose columns come from the configuration.
     pub fn define_table(&mut self, name: impl Into<String>, columns: Vec<Column>) -> Table {
-        self.declare(TableShape { name: Cow::Owned(name.into()), columns: Cow::Owned(columns), recipe: None })
+        let (name, columns) = (Cow::Owned(name.into()), Cow::Owned(columns));
+        self.declare(TableShape { name, columns, recipe: None, needs: None })
     }
 
     /// Says how the keys of a declared table's rows are made: the host keeps it with the table, and takes no transform
     /// that makes them otherwise.
     pub fn keep_recipe(&mut self, table: Table, recipe: impl Into<String>) {
-        if let Some(shape) = self.tables.get_mut(table.0) {
-            shape.recipe = Some(recipe.into());
+        let Some(shape) = self.tables.get_mut(table.0) else { return };
+        let (name, new) = (&shape.name, recipe.into());
+        match &shape.recipe {
+            Some(kept) if *kept != new => {
+                let what = format!("the keys of table `{name}` are made in two ways: `{kept}` and `{new}`");
+                self.contradict(what);
+            }
+            _ => shape.recipe = Some(new),
+        }
+    }
+
+    /// Says what a declared table must be in the spec: the host takes no spec in which it is otherwise.
+    pub fn need(&mut self, table: Table, needs: Needs) {
+        let Some(shape) = self.tables.get_mut(table.0) else { return };
+        match &shape.needs {
+            Some(known) if *known != needs => {
+                let what =
+                    format!("table `{}` would have to be two things: {known:?} and {needs:?}", shape.name);
+                self.contradict(what);
+            }
+            _ => shape.needs = Some(needs),
         }
     }
 
@@ -195,6 +227,20 @@ impl TableShape {
             name: self.name.to_string(),
             columns: self.columns.iter().map(column).collect(),
             recipe: self.recipe.clone(),
+            needs: self.needs.as_ref().map(Needs::to_contract),
+        }
+    }
+}
+
+impl Needs {
+    fn to_contract(&self) -> contract::TableNeeds {
+        let setting = |(name, columns): &(&str, Vec<String>)| contract::TableSetting {
+            name: (*name).to_owned(),
+            columns: columns.clone(),
+        };
+        contract::TableNeeds {
+            modes: self.modes.iter().map(|mode| (*mode).to_owned()).collect(),
+            settings: self.settings.iter().map(setting).collect(),
         }
     }
 }

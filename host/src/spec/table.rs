@@ -1,5 +1,6 @@
 //! Tables of a pipeline spec: columns with types, key, write mode (DESIGN.md D7).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A table that rows may go to.
@@ -172,6 +173,21 @@ impl Table {
     /// The place of a column.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The columns that a setting of a spec names for this table, in no order; `None`: there is no such setting.
+    pub fn setting(&self, name: &str) -> Option<BTreeSet<&str>> {
+        let places: Vec<usize> = match (name, &self.mode) {
+            ("key", _) => self.key.clone(),
+            ("hashdiff", Mode::Satellite { hashdiff, .. }) => vec![*hashdiff],
+            ("load", Mode::Satellite { load, .. }) => vec![*load],
+            ("children", Mode::Satellite { children, .. }) => children.clone(),
+            ("start", Mode::Satellite { effective: Some(effective), .. }) => vec![effective.start],
+            ("end", Mode::Satellite { effective: Some(effective), .. }) => vec![effective.end],
+            ("hashdiff" | "load" | "children" | "start" | "end", _) => Vec::new(),
+            _ => return None,
+        };
+        Some(places.iter().filter_map(|place| Some(self.columns.get(*place)?.name.as_str())).collect())
     }
 
     /// What rows give: the table's columns, and for a `sum` that counts each event once what says which event it is.

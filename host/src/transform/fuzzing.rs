@@ -71,7 +71,7 @@ static SPEC_AND_PLAN: LazyLock<(Spec, Plan)> = LazyLock::new(|| {
         .collect();
     let output = |name: &str, dynamic| guest::OutputPlan { name: name.to_owned(), dynamic };
     let wide = guest::Plan {
-        tables: vec![guest::TablePlan { name: "t".to_owned(), columns, recipe: None }],
+        tables: vec![guest::TablePlan { name: "t".to_owned(), columns, recipe: None, needs: None }],
         outputs: vec![output("plain", false), output("dynamic", true), output("next", false)],
         lookups: Vec::new(),
         mails: true,

@@ -3,8 +3,8 @@
 
 use super::bindings::exports::gristmill::transform::transformer as wit;
 use super::ended::bounded;
-use crate::spec::{ColumnType, LookupSource, NEXT, Spec};
-use std::collections::HashMap;
+use crate::spec::{ColumnType, LookupSource, NEXT, Spec, Table};
+use std::collections::{BTreeSet, HashMap};
 
 /// What a stage may do, checked.
 #[derive(Clone, Debug, Default)]
@@ -235,7 +235,36 @@ fn check_table(planned: &wit::TablePlan, spec: &Spec, faults: &mut Vec<String>) 
             ));
         }
     }
+    if let Some(needs) = &planned.needs {
+        check_needs(table, needs, faults);
+    }
     Some(TablePlan { table: place, columns, width: table.given().count() })
+}
+
+/// Whether a table is in the spec what the guest's rows need it to be.
+fn check_needs(table: &Table, needs: &wit::TableNeeds, faults: &mut Vec<String>) {
+    let name = &table.name;
+    if !needs.modes.iter().any(|mode| mode == table.mode.name()) {
+        let modes: Vec<String> = needs.modes.iter().map(|mode| format!("`{mode}`")).collect();
+        let modes = modes.join(" or ");
+        faults.push(format!("table `{name}` is `{}`, and its rows are made for {modes}", table.mode.name()));
+        return;
+    }
+    for needed in &needs.settings {
+        let Some(given) = table.setting(&needed.name) else {
+            faults.push(format!(
+                "it needs a setting `{}` of table `{name}`, which tables do not have",
+                needed.name
+            ));
+            continue;
+        };
+        let needs: BTreeSet<&str> = needed.columns.iter().map(String::as_str).collect();
+        if given != needs {
+            let shown = |columns: BTreeSet<&str>| format!("[{}]", Vec::from_iter(columns).join(", "));
+            let (given, needs) = (shown(given), shown(needs));
+            faults.push(format!("`{}` of table `{name}` is {given}, and its rows need {needs}", needed.name));
+        }
+    }
 }
 
 /// The plan of a guest that is in no pipeline: whatever it announces is there. The error says what contradicts
