@@ -52,6 +52,8 @@ impl Transform for DataVault {
             "output": { "enum": ["binary", "hex"] },
             "upper": { "type": "boolean" },
             "upper_hashdiffs": { "type": "boolean" },
+            "trim": { "type": "boolean" },
+            "trim_hashdiffs": { "type": "boolean" },
             "delimiter": { "type": "string" },
             "null": { "type": "string" },
             "zoned": { "type": "boolean" },

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 pub fn text<'v>(value: &'v Value<'_>, zoned: bool) -> Option<Cow<'v, str>> {
     Some(match value {
         Value::Text(text) => Cow::Borrowed(text),
-        Value::Decimal(decimal) => Cow::Borrowed(decimal.as_str()),
+        Value::Decimal(decimal) => decimal_text(decimal.as_str()),
         Value::Int(int) => Cow::Owned(int.to_string()),
         Value::Float(float) => Cow::Owned(float_text(*float)),
         Value::Boolean(true) => Cow::Borrowed("true"),
@@ -21,6 +21,19 @@ pub fn text<'v>(value: &'v Value<'_>, zoned: bool) -> Option<Cow<'v, str>> {
         Value::Bytes(bytes) => Cow::Owned(bytea_text(bytes)),
         Value::Json(_) => return None,
     })
+}
+
+/// With its scale, but without zeros in front and without the sign of a zero.
+fn decimal_text(decimal: &str) -> Cow<'_, str> {
+    let (sign, digits) = decimal.strip_prefix('-').map_or(("", decimal), |digits| ("-", digits));
+    let whole_digits = digits.find('.').unwrap_or(digits.len());
+    let zeros =
+        digits.bytes().take(whole_digits.saturating_sub(1)).take_while(|digit| *digit == b'0').count();
+    let digits = digits.get(zeros..).unwrap_or(digits);
+    if sign.is_empty() || digits.bytes().all(|digit| matches!(digit, b'0' | b'.')) {
+        return Cow::Borrowed(digits);
+    }
+    if zeros == 0 { Cow::Borrowed(decimal) } else { Cow::Owned(format!("-{digits}")) }
 }
 
 /// `2024-02-29 13:05:09.12`: a space, and no zeros at the fraction's end.
@@ -157,6 +170,20 @@ mod tests {
             (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(float_text(float), expected);
+        }
+        for (decimal, expected) in [
+            ("12.50", "12.50"),
+            ("-12.50", "-12.50"),
+            ("0", "0"),
+            ("-0", "0"),
+            ("-0.00", "0.00"),
+            ("-0.01", "-0.01"),
+            ("00", "0"),
+            ("007.50", "7.50"),
+            ("-007.50", "-7.50"),
+            ("-000.5", "-0.5"),
+        ] {
+            assert_eq!(decimal_text(decimal), expected);
         }
         let at = |text| Timestamp::parse(text).unwrap();
         assert_eq!(timestamp_text(at("2024-02-29T13:05:09.120Z"), false), "2024-02-29 13:05:09.12");

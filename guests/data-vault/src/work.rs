@@ -3,12 +3,12 @@
 
 use crate::recipe::{Digest, Preimage, Recipe, Use};
 use crate::text::text;
-use crate::vault::{Entity, Parent, State, Vault};
-use gristmill_rules::{Facts, Made, Value, put};
+use crate::vault::{Entity, Link, Parent, Satellite, State, Vault};
+use gristmill_rules::{CellRule, Facts, Made, Value, put};
 use gristmill_sdk::hashing::{Digests, Values};
 use gristmill_sdk::{Date, Failure, Faults, Out, RowWriter, Timestamp};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The cells of one row.
 type Cells<'r> = Vec<Option<Value<'r>>>;
@@ -27,11 +27,25 @@ pub fn load<'r>(
     made: &mut Made,
     faults: &mut Faults,
 ) {
-    let mut of = |entity: &'r Entity| drafts(entity, facts, faults);
-    let hubs: Vec<Drafts<'_>> = vault.hubs.iter().map(|hub| of(&hub.entity)).collect();
-    let links: Vec<Drafts<'_>> = vault.links.iter().map(|link| of(&link.entity)).collect();
-    let satellites: Vec<Drafts<'_>> =
-        vault.satellites.iter().map(|satellite| of(&satellite.entity)).collect();
+    let hubs: Vec<Drafts<'_>> =
+        vault.hubs.iter().map(|hub| drafts(&hub.entity, &[], facts, faults)).collect();
+    let of_links = |link: &'r Link| {
+        let joined: Vec<&Drafts<'_>> = link.hubs.iter().filter_map(|hub| hubs.get(*hub)).collect();
+        drafts(&link.entity, &joined, facts, faults)
+    };
+    let links: Vec<Drafts<'_>> = vault.links.iter().map(of_links).collect();
+    let of_satellites = |satellite: &'r Satellite| {
+        let parent = match satellite.parent {
+            Parent::Hub(hub) => hubs.get(hub),
+            Parent::Link(link) => links.get(link),
+        };
+        let rows = drafts(&satellite.entity, parent.as_slice(), facts, faults);
+        match &satellite.state {
+            State::Set(children) => members(&satellite.entity, children, rows, faults),
+            _ => rows,
+        }
+    };
+    let satellites: Vec<Drafts<'_>> = vault.satellites.iter().map(of_satellites).collect();
     let load_date = vault.load_date.value(facts, faults);
     let record_source = vault.record_source.value(facts, faults);
     let (Ok(Some(load_date)), Ok(Some(record_source)), true) = (load_date, record_source, faults.is_empty())
@@ -92,17 +106,56 @@ pub fn load<'r>(
     }
 }
 
-/// The cells of an entity, for the record or for each item.
-fn drafts<'r>(entity: &'r Entity, facts: &Facts<'r>, faults: &mut Faults) -> Drafts<'r> {
+/// The cells of an entity, for the record or for each item: where its condition holds, and what it joins or describes is there.
+fn drafts<'r>(
+    entity: &'r Entity,
+    parents: &[&Drafts<'_>],
+    facts: &Facts<'r>,
+    faults: &mut Faults,
+) -> Drafts<'r> {
+    let holds = |facts: &Facts<'r>| entity.when.as_ref().is_none_or(|when| when.holds(facts));
+    let stands = |row: usize| parents.iter().all(|parent| at(parent, row).is_some());
     let mut drafts = Vec::new();
-    facts.each(entity.array, faults, |facts, faults| {
-        let applies = entity.when.as_ref().is_none_or(|when| when.holds(facts));
+    let no_array = facts.each(entity.array, faults, |facts, faults| {
+        let applies = stands(drafts.len()) && holds(facts);
         drafts.push(applies.then(|| {
             // A cell whose value is refused has its fault: the record writes nothing then.
             entity.cells.iter().map(|cell| cell.value(facts, faults).unwrap_or(None)).collect()
         }));
     });
+    // What is of the same items as its parent need not say so again: the parent has no rows.
+    if let Some(failure) = no_array
+        && stands(0)
+        && holds(facts)
+    {
+        faults.add(failure);
+    }
     drafts
+}
+
+/// The members of a set, each once. Of two that cannot be told apart the table would keep one, and nobody would know which:
+/// a fault, unless they say the same.
+fn members<'r>(entity: &Entity, children: &[usize], rows: Drafts<'r>, faults: &mut Faults) -> Drafts<'r> {
+    let mut known: HashMap<Vec<Option<String>>, Cells<'r>> = HashMap::new();
+    let mut once = |cells: Cells<'r>| {
+        let tells_apart = |cell: &usize| Some(text(cells.get(*cell)?.as_ref()?, false)?.into_owned());
+        let member: Vec<Option<String>> = children.iter().map(tells_apart).collect();
+        let Some(before) = known.get(&member) else {
+            known.insert(member, cells.clone());
+            return Some(cells);
+        };
+        if *before != cells {
+            let names: Vec<&str> =
+                children.iter().filter_map(|cell| entity.cells.get(*cell)).map(CellRule::name).collect();
+            let values: Vec<&str> = member.iter().map(|text| text.as_deref().unwrap_or("NULL")).collect();
+            let (names, values) = (names.join("`, `"), values.join("`, `"));
+            let reason =
+                format!("two members of a set have the same `{names}`, `{values}`, and are not the same");
+            faults.add(Failure::reject("repeated-member", reason));
+        }
+        None
+    };
+    rows.into_iter().map(|row| once(row?)).collect()
 }
 
 /// All keys and hashdiffs of a record.

@@ -37,7 +37,7 @@ impl Transform for Enrich {
   "additionalProperties": false,
   "properties": {
     "lookup": {
-      "description": "What is looked up for every record.",
+      "description": "What is looked up for every record, or for those of a condition.",
       "type": "array",
       "minItems": 1,
       "items": {
@@ -48,7 +48,8 @@ impl Transform for Enrich {
           "name": { "description": "What pointers into the answer begin with.", "type": "string" },
           "lookup": { "description": "The pipeline's lookup, if it is called otherwise.", "type": "string" },
           "key": { "$ref": "#/$defs/expression" },
-          "missing": { "default": "park", "$ref": "#/$defs/missing" }
+          "missing": { "default": "park", "$ref": "#/$defs/missing" },
+          "when": { "$ref": "#/$defs/condition" }
         }
       }
     },

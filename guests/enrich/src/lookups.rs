@@ -1,6 +1,7 @@
 //! What is looked up for each record, and what a miss does.
 
-use gristmill_rules::{Facts, Places, Template, config::Missing};
+use gristmill_rules::config::{self, Missing};
+use gristmill_rules::{Condition, Facts, Places, Template};
 use gristmill_sdk::{Failure, Faults, Keys, Lookup, Plan, Record};
 use serde::Deserialize;
 
@@ -16,6 +17,8 @@ pub struct Config {
     key: String,
     #[serde(default = "park")]
     missing: Missing,
+    /// For which records it is asked.
+    when: Option<config::Condition>,
 }
 
 fn park() -> Missing {
@@ -35,6 +38,15 @@ struct One {
     lookup: Lookup,
     key: Template,
     missing: Missing,
+    when: Option<Condition>,
+}
+
+/// What a record asks of a lookup.
+enum Asked<'k> {
+    /// For this key, or for one that cannot be made and may be missing.
+    For(Option<&'k str>),
+    /// Nothing: the lookup is not for such records.
+    Not,
 }
 
 impl Lookups {
@@ -47,8 +59,15 @@ impl Lookups {
             documents.document(&config.name).map_err(|what| at(format!("name: {what}")))?;
             let key = Template::expression(&config.key, &mut places);
             let key = key.map_err(|what| at(format!("key: {what}")))?;
+            let when = config.when.map(|when| Condition::compile(when, &mut places, &at("when".to_owned())));
             let lookup = plan.lookup(config.lookup.as_ref().unwrap_or(&config.name));
-            all.push(One { name: config.name, lookup, key, missing: config.missing });
+            all.push(One {
+                name: config.name,
+                lookup,
+                key,
+                missing: config.missing,
+                when: when.transpose()?,
+            });
         }
         if all.is_empty() {
             return Err("/lookup: nothing to look up: `route` does without".to_owned());
@@ -58,8 +77,8 @@ impl Lookups {
 
     /// Asks for all keys of a record.
     pub fn ask(&self, record: &Record<'_>, text: &str, keys: &mut Keys<'_>) -> Result<(), Failure> {
-        self.each_key(record, text, |one, key, _| {
-            if let Some(key) = key {
+        self.each_key(record, text, |one, asked, _| {
+            if let Asked::For(Some(key)) = asked {
                 keys.ask(one.lookup, key);
             }
         })
@@ -68,7 +87,8 @@ impl Lookups {
     /// The answers to a record's keys, in the order of the lookups; a failure if one is missing that must not.
     pub fn answers<'b>(&self, record: &Record<'b>, text: &str) -> Result<Vec<Option<&'b str>>, Failure> {
         let mut answers = Vec::with_capacity(self.all.len());
-        self.each_key(record, text, |one, key, faults| {
+        self.each_key(record, text, |one, asked, faults| {
+            let Asked::For(key) = asked else { return answers.push(None) };
             let answer = key.and_then(|key| record.looked_up(one.lookup, key));
             if answer.is_none() {
                 let reason = || format!("there is no {} `{}`", one.name, shown(key.unwrap_or_default()));
@@ -90,17 +110,21 @@ impl Lookups {
         &self,
         record: &Record<'_>,
         text: &str,
-        mut visit: impl FnMut(&One, Option<&str>, &mut Faults),
+        mut visit: impl FnMut(&One, Asked<'_>, &mut Faults),
     ) -> Result<(), Failure> {
         let reading = self.places.read(text, &[])?;
         let facts = Facts::of(record, &reading);
         let mut faults = Faults::default();
         for one in &self.all {
+            if one.when.as_ref().is_some_and(|when| !when.holds(&facts)) {
+                visit(one, Asked::Not, &mut faults);
+                continue;
+            }
             let mut of_key = Faults::default();
             let key = one.key.fill(&facts, &mut of_key);
             match of_key.check() {
                 Err(failure) if one.missing != Missing::Keep => faults.add(failure),
-                _ => visit(one, key.as_deref(), &mut faults),
+                _ => visit(one, Asked::For(key.as_deref()), &mut faults),
             }
         }
         faults.check()

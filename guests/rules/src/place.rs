@@ -351,17 +351,18 @@ impl<'r> Facts<'r> {
         self.fault(field, missing(self.leaf(field).is_some()))
     }
 
-    /// Visits the record, or each item of an array; a fault if there is no array.
+    /// Visits the record, or each item of an array; gives the fault that there is no array, which may be as it should be.
     pub fn each(
         &self,
         array: Option<usize>,
         faults: &mut Faults,
         mut visit: impl FnMut(&Facts<'r>, &mut Faults),
-    ) {
-        let Some(array) = array else { return visit(self, faults) };
-        if let Err(absent) = each::walk(self, array, faults, visit) {
-            faults.add(absent.failure());
-        }
+    ) -> Option<Failure> {
+        let Some(array) = array else {
+            visit(self, faults);
+            return None;
+        };
+        each::walk(self, array, faults, visit).err().map(each::Absent::failure)
     }
 
     /// A failure, with the field's place: as a pointer if it is in the record's value, else in the reason.

@@ -6,16 +6,36 @@ mod preimage;
 use gristmill_sdk::Kind;
 use gristmill_sdk::hashing::{Algorithm, Digests, Values, digest_many, keyed_digest_many, push_hex};
 pub use preimage::Preimage;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-/// A recipe as its author writes it: a name, or a name with options.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Config {
-    /// With the defaults of what it is named after.
-    Named(Name),
-    /// With options.
-    With(Options),
+/// A recipe as its author writes it: a name, or a table with a name and options.
+#[derive(Debug)]
+pub struct Config(Options);
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrOptions;
+
+        impl<'de> Visitor<'de> for NameOrOptions {
+            type Value = Config;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("the name of a recipe, or a table with its `name` and options")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Config, E> {
+                Name::deserialize(name.into_deserializer()).map(|name| Config(Options::named(name)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
+                Options::deserialize(MapAccessDeserializer::new(map)).map(Config)
+            }
+        }
+
+        deserializer.deserialize_any(NameOrOptions)
+    }
 }
 
 /// The recipes.
@@ -61,6 +81,24 @@ pub struct Options {
     zoned: bool,
     /// The name of the secret of keyed digests.
     secret: Option<String>,
+}
+
+impl Options {
+    fn named(name: Name) -> Self {
+        Self {
+            name,
+            algorithm: None,
+            output: None,
+            upper: None,
+            upper_hashdiffs: None,
+            trim: None,
+            trim_hashdiffs: None,
+            delimiter: None,
+            null: None,
+            zoned: false,
+            secret: None,
+        }
+    }
 }
 
 /// The hash functions by their names.
@@ -142,22 +180,7 @@ const DBT_UTILS_NULL: &str = "_dbt_utils_surrogate_key_null_";
 impl Recipe {
     /// The recipe of a configuration.
     pub fn compile(config: Config) -> Result<Self, String> {
-        let options = match config {
-            Config::With(options) => options,
-            Config::Named(name) => Options {
-                name,
-                algorithm: None,
-                output: None,
-                upper: None,
-                upper_hashdiffs: None,
-                trim: None,
-                trim_hashdiffs: None,
-                delimiter: None,
-                null: None,
-                zoned: false,
-                secret: None,
-            },
-        };
+        let Config(options) = config;
         let name = options.name;
         let (algorithm, output, upper, delimiter, null) = match name {
             Name::Framed | Name::Keyed => (Algorithm::Sha256, Output::Binary, false, "", ""),
@@ -381,6 +404,21 @@ mod tests {
         assert_eq!(a.digests(&values).unwrap(), a.digests(&values).unwrap());
         assert_ne!(a.digests(&values).unwrap(), b.digests(&values).unwrap());
         assert_ne!(a.digests(&values).unwrap(), compile(r#""framed""#).digests(&values).unwrap());
+    }
+
+    #[test]
+    fn what_is_misspelt_is_named() {
+        for (json, what) in [
+            (r#""framd""#, "unknown variant `framd`, expected one of `framed`"),
+            (r#"{"name": "framd"}"#, "unknown variant `framd`, expected one of `framed`"),
+            (r#"{"name": "framed", "uper": true}"#, "unknown field `uper`, expected one of `name`"),
+            (r#"{"algorithm": "md5"}"#, "missing field `name`"),
+            (r#"{"name": "framed", "algorithm": "md4"}"#, "unknown variant `md4`, expected one of `md5`"),
+            ("7", "expected the name of a recipe, or a table with its `name` and options"),
+        ] {
+            let error = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+            assert!(error.contains(what), "{json}: {error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A vault as it is worked with: every name of the configuration resolved.
 
+mod satellite;
+
 use crate::config::{self, Config, Names};
 use crate::recipe::Recipe;
 use gristmill_rules::{CellRule, Condition, Places, config::Each};
-use gristmill_sdk::{Column, Kind, Plan, Table};
+use gristmill_sdk::{Column, Kind, Needs, Plan, Table};
 use serde_json::{Map, Value};
 
 /// Hubs, links and satellites.
@@ -40,6 +42,8 @@ pub struct Hub {
     pub entity: Entity,
     /// Its key among the values that rules can name.
     pub value: usize,
+    /// What its key is made of, in words.
+    made_of: String,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub struct Link {
     /// The columns of their keys.
     pub hub_columns: Vec<String>,
     pub value: usize,
+    made_of: String,
 }
 
 #[derive(Debug)]
@@ -80,6 +85,8 @@ pub enum Parent {
     Link(usize),
 }
 
+/// What a hub's or a link's table is in the spec: one row for each key.
+const ONE_ROW: &[&str] = &["first-wins", "once", "last-wins", "newest-wins"];
 /// The columns around an entity's own: before them keys, behind them the load date and the record's source.
 struct Around<'c> {
     keys: Vec<&'c str>,
@@ -134,7 +141,10 @@ impl Vault {
         }
         let hashed = named(&entity.cells, &hub.business_key, &format!("{at}/business_key"))?;
         let entity = Entity { hashed, list: hub.business_key.is_list(), ..entity };
-        Ok(Hub { name: hub.name, key_column: hub.key, entity, value })
+        let made_of = entity.hashed_columns();
+        self.keep_recipe(&entity, &made_of, plan);
+        plan.need(entity.table, one_row(ONE_ROW, &hub.key));
+        Ok(Hub { name: hub.name, key_column: hub.key, entity, value, made_of })
     }
 
     fn link(
@@ -175,147 +185,19 @@ impl Vault {
         places.leave();
         let dependent = Names::List(link.dependent);
         let hashed = named(&entity.cells, &dependent, &format!("{at}/dependent"))?;
-        Ok(Link {
-            name,
-            key_column: link.key,
-            entity: Entity { hashed, ..entity },
-            hubs,
-            hub_columns: columns,
-            value,
-        })
+        let entity = Entity { hashed, ..entity };
+        let joined = hubs.iter().filter_map(|hub| self.hubs.get(*hub)).map(|hub| hub.made_of.as_str());
+        let dependent = Some(entity.hashed_columns()).filter(|columns| !columns.is_empty());
+        let made_of: Vec<&str> = joined.chain(dependent.as_deref()).collect();
+        let made_of = made_of.join(" + ");
+        self.keep_recipe(&entity, &made_of, plan);
+        plan.need(entity.table, one_row(ONE_ROW, &link.key));
+        Ok(Link { name, key_column: link.key, entity, hubs, hub_columns: columns, value, made_of })
     }
 
-    fn satellite(
-        &self,
-        satellite: config::Satellite,
-        places: &mut Places,
-        plan: &mut Plan,
-        at: &str,
-    ) -> Result<Satellite, String> {
-        let hub = self.hubs.iter().position(|hub| hub.name == satellite.of);
-        let link = self.links.iter().position(|link| link.name == satellite.of);
-        let (parent, key, array) = match (hub, link) {
-            (Some(place), _) => {
-                let hub = self.hubs.get(place);
-                (Parent::Hub(place), hub.map(|hub| &hub.key_column), hub.and_then(|hub| hub.entity.array))
-            }
-            (None, Some(place)) => {
-                let link = self.links.get(place);
-                (
-                    Parent::Link(place),
-                    link.map(|link| &link.key_column),
-                    link.and_then(|link| link.entity.array),
-                )
-            }
-            (None, None) => return Err(format!("{at}/of: there is no hub and no link `{}`", satellite.of)),
-        };
-        if !satellite.driving.is_empty() || satellite.start.is_some() || satellite.end.is_some() {
-            return self.effectivity(satellite, parent, array, places, plan, at);
-        }
-        let set = match &satellite.each {
-            Some(each) => {
-                if array.is_some() {
-                    return Err(format!("{at}/each: what it describes is of items already"));
-                }
-                let (find, distinct) = (satellite.find.clone(), satellite.distinct.clone());
-                let each = Each { each: each.clone(), entries: false, find, distinct };
-                Some(places.enter(&each).map_err(|what| format!("{at}/{what}"))?)
-            }
-            None if !satellite.children.is_empty() => {
-                return Err(format!("{at}/children: belong to an `each`: a set is of an array's items"));
-            }
-            None => {
-                places.reenter(array);
-                array
-            }
-        };
-        let Some(hashdiff) = &satellite.hashdiff else {
-            return Err(format!("{at}/hashdiff: name its column"));
-        };
-        let keys = satellite.key.as_ref().or(key).map(String::as_str).into_iter().collect();
-        let around = Around { keys, hashdiff: Some(hashdiff), period: None };
-        let columns = satellite.columns;
-        let entity = self.entity(satellite.table, columns, satellite.when, set, around, places, plan, at)?;
-        places.leave();
-        let (mut hashed, list) = match &satellite.hashdiff_of {
-            Some(names) => (named(&entity.cells, names, &format!("{at}/hashdiff_of"))?, names.is_list()),
-            None => {
-                let all = entity.cells.iter().map(|cell| cell.name().to_owned()).collect();
-                (named(&entity.cells, &Names::List(all), &format!("{at}/columns"))?, true)
-            }
-        };
-        if satellite.hashdiff_of.is_none() || self.recipe.sorts_hashdiffs() {
-            let name = |cell: &usize| entity.cells.get(*cell).map(|cell| cell.name().to_lowercase());
-            hashed.sort_by_key(name);
-        }
-        if hashed.is_empty() && !satellite.hashdiff_is_key {
-            return Err(format!("{at}: a hashdiff of no column"));
-        }
-        let state = match (satellite.each, satellite.hashdiff_is_key) {
-            (Some(_), true) => return Err(format!("{at}/hashdiff_is_key: a set has a hashdiff")),
-            (Some(_), false) => {
-                let children =
-                    named(&entity.cells, &Names::List(satellite.children), &format!("{at}/children"))?;
-                if children.is_empty() {
-                    return Err(format!("{at}/children: name what tells the members of the set apart"));
-                }
-                State::Set(children)
-            }
-            (None, true) => State::Present,
-            (None, false) => State::Row,
-        };
-        let entity = Entity { hashed, list, ..entity };
-        Ok(Satellite { entity, parent, state })
-    }
-
-    /// A satellite that says from when to when a link holds.
-    fn effectivity(
-        &self,
-        satellite: config::Satellite,
-        parent: Parent,
-        array: Option<usize>,
-        places: &mut Places,
-        plan: &mut Plan,
-        at: &str,
-    ) -> Result<Satellite, String> {
-        let link = match parent {
-            Parent::Link(place) => self.links.get(place),
-            Parent::Hub(_) => None,
-        };
-        let link = link.ok_or_else(|| format!("{at}/driving: only a link holds from a start to an end"))?;
-        let (Some(start), Some(end)) = (&satellite.start, &satellite.end) else {
-            return Err(format!("{at}: `driving` needs `start` and `end`, the names of columns"));
-        };
-        for name in &satellite.driving {
-            let drives = |hub: &usize| self.hubs.get(*hub).is_some_and(|hub| hub.name == *name);
-            if !link.hubs.iter().any(drives) {
-                return Err(format!("{at}/driving: the link joins no hub `{name}`"));
-            }
-        }
-        if satellite.driving.is_empty() || satellite.driving.len() == link.hubs.len() {
-            return Err(format!("{at}/driving: name some of the link's hubs, and not all"));
-        }
-        let other = [
-            ("each", satellite.each.is_some() || satellite.find.is_some() || satellite.distinct.is_some()),
-            ("children", !satellite.children.is_empty()),
-            ("hashdiff", satellite.hashdiff.is_some() || satellite.hashdiff_is_key),
-            ("hashdiff_of", satellite.hashdiff_of.is_some()),
-        ];
-        if let Some((option, _)) = other.iter().find(|(_, given)| *given) {
-            return Err(format!("{at}/{option}: a link that holds for a time has none"));
-        }
-        places.reenter(array);
-        let mut keys = vec![satellite.key.as_deref().unwrap_or(&link.key_column)];
-        keys.extend(link.hub_columns.iter().map(String::as_str));
-        let kind = self.load_date.column().kind;
-        if !matches!(kind, Kind::Timestamp | Kind::Date) {
-            return Err(format!("{at}: the load date must be a timestamp or a date"));
-        }
-        let around = Around { keys, hashdiff: None, period: Some([start, end]) };
-        let (table, columns) = (satellite.table, satellite.columns);
-        let entity = self.entity(table, columns, satellite.when, array, around, places, plan, at)?;
-        places.leave();
-        Ok(Satellite { entity, parent, state: State::Pair(link.hubs.clone()) })
+    /// Has the host keep with the table how its keys are made, and of what: rows of two ways do not belong together.
+    fn keep_recipe(&self, entity: &Entity, made_of: &str, plan: &mut Plan) {
+        plan.keep_recipe(entity.table, format!("{} of {made_of}", self.recipe.id()));
     }
 
     /// Reads the columns and declares the table: keys, hashdiff, own columns, load date, source.
@@ -350,8 +232,35 @@ impl Vault {
             }
         }
         let table = plan.define_table(table, declared);
-        plan.keep_recipe(table, self.recipe.id());
         Ok(Entity { table, array, when, cells, hashed: Vec::new(), list: true, period })
+    }
+}
+
+impl Entity {
+    /// The columns that are hashed, with their types: the type decides which text of a value that is.
+    fn hashed_columns(&self) -> String {
+        let cells = self.hashed.iter().filter_map(|cell| self.cells.get(*cell));
+        let columns = cells.map(|cell| format!("{} {}", cell.name(), word(cell.column().kind)));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn one_row(modes: &'static [&'static str], key: &str) -> Needs {
+    Needs { modes, settings: vec![("key", vec![key.to_owned()])] }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Int => "int",
+        Kind::Float => "float",
+        Kind::Boolean => "boolean",
+        Kind::Bytes => "bytes",
+        Kind::Fixed(_) => "uuid",
+        Kind::Timestamp => "timestamp",
+        Kind::Date => "date",
+        Kind::Decimal => "decimal",
+        Kind::Json => "json",
     }
 }
 
