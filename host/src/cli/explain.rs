@@ -4,7 +4,7 @@ use super::{SpecPath, read_spec, show};
 use crate::config::Settings;
 use crate::host::explain::{Answer, Question, explain, stages, writer};
 use crate::lookup::{Lookups, PipelineLookups};
-use crate::spec::Spec;
+use crate::spec::{Mode, Spec};
 use crate::store::{Filter, FilterOp, Key, Store, TableQuery};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -116,7 +116,7 @@ fn facts(spec: &Spec, table: &str, rows: &[Value], answer: &Answer) -> Value {
     });
     json!({
         "pipeline": spec.name, "table": table, "rows": rows, "records": records.collect::<Vec<_>>(),
-        "looked_at": answer.looked_at, "stages": stages(&answer.stages),
+        "more": answer.more, "looked_at": answer.looked_at, "stages": stages(&answer.stages),
     })
 }
 
@@ -150,6 +150,14 @@ fn print(spec: &Spec, arguments: &Arguments, rows: &[Value], answer: &Answer) {
         !ran.eq(answer.stages.iter().map(|(stage, digest)| (stage, digest)))
     });
     println!("{} records looked at, by working them through once more", answer.looked_at);
+    if answer.more {
+        println!("there are more than these {}: ask for them with --limit", arguments.limit);
+    }
+    match spec.tables.iter().find(|table| table.name == arguments.table).map(|table| &table.mode) {
+        Some(Mode::FirstWins) => println!("of these the one that was committed first is the row"),
+        Some(Mode::Satellite { .. }) => println!("those that said what the state was already added no row"),
+        _ => {}
+    }
     if others {
         println!(
             "some batches were made by other modules than those that were asked now: what those did may differ"

@@ -42,6 +42,8 @@ pub struct Question<'q> {
 pub struct Answer {
     /// The records, by partition and offset.
     pub makers: Vec<Maker>,
+    /// Whether there are more than were asked for.
+    pub more: bool,
     /// How many records were worked through.
     pub looked_at: usize,
     /// Modules by stage, as they worked now.
@@ -63,7 +65,7 @@ pub async fn explain(
     Key::parse(table, question.key)?;
     let stages = transform.stages.iter();
     let stages = stages.map(|stage| (stage.name.to_string(), stage.module.digest.clone())).collect();
-    let mut answer = Answer { makers: Vec::new(), looked_at: 0, stages };
+    let mut answer = Answer { makers: Vec::new(), more: false, looked_at: 0, stages };
     let topic = &spec.source.topic;
     let partitions = log.partitions(topic).await?.with_context(|| format!("there is no topic {topic}"))?;
     let mut chain = Chain::new(&transform);
@@ -79,7 +81,7 @@ pub async fn explain(
         let lane = LaneId { pipeline: spec.name.as_str().into(), topic: topic.as_str().into(), partition };
         let end = store.lane(&lane).await?.and_then(|state| state.next_offset).unwrap_or(0);
         let (mut next, _) = log.bounds(topic, partition).await?;
-        while next < end && answer.makers.len() < question.limit {
+        while next < end && answer.makers.len() <= question.limit {
             let records = log.read_range(topic, partition, next, CHUNK).await?;
             let Some(last) = records.last() else { break };
             next = last.position.offset + 1;
@@ -92,6 +94,7 @@ pub async fn explain(
             }
         }
     }
+    answer.more = answer.makers.len() > question.limit;
     answer.makers.truncate(question.limit);
     Ok(answer)
 }
