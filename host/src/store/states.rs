@@ -22,7 +22,7 @@ pub async fn write(
         tx.fetch("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended($1, 0))", &[Arg::Text(Some(&name))])
             .await?;
     }
-    let sets = (!children.is_empty()).then(|| sets(rows, load));
+    let sets = (!children.is_empty()).then(|| sets(rows, load, hashdiff));
     let heads = sets.as_ref().map(|sets| rows.subset(sets.iter().filter_map(|set| set.first().copied())));
     let heads = heads.as_ref().unwrap_or(rows);
     let columns: Vec<usize> = table.key.iter().copied().chain([load]).collect();
@@ -64,13 +64,16 @@ pub async fn write(
         None => rows.subset(changes.begin),
         Some(sets) => rows.subset(changes.begin.iter().filter_map(|set| sets.get(*set)).flatten().copied()),
     };
+    // Ends are made anew below. One that stands where a state begins now would be taken for it.
+    if let Some(effective) = states.effective {
+        tx.with_rows(&changed, &table.key, &states.forget_ends(effective)).await?;
+    }
     write::append(tx, &begin).await?;
     // What came late, or took the place of another state, may begin a state earlier than was known: then the row that began it
     // is none any more.
     let columns: Vec<usize> = table.key.iter().copied().chain([load, hashdiff]).collect();
     tx.with_rows(&changed, &columns, &states.no_changes()).await?;
     if let Some(effective) = states.effective {
-        tx.with_rows(&changed, &table.key, &states.forget_ends(effective)).await?;
         tx.with_rows(&changed, &table.key, &states.ends(effective)).await?;
     }
     Ok(())
@@ -83,9 +86,10 @@ fn found(rows: Vec<Row>) -> BTreeMap<usize, (Value<'static>, Value<'static>)> {
     rows.into_iter().filter_map(row).collect()
 }
 
-/// Where a state is a set of rows, the rows of each: what one record says of a parent at one load date.
-fn sets(rows: &Rows<'_>, load: usize) -> Vec<Vec<usize>> {
-    let columns: Vec<usize> = rows.table.key.iter().copied().chain([load]).collect();
+/// Where a state is a set of rows, the rows of each: those of one record, parent, load date and hashdiff. A record that became
+/// several messages may say several sets.
+fn sets(rows: &Rows<'_>, load: usize, hashdiff: usize) -> Vec<Vec<usize>> {
+    let columns: Vec<usize> = rows.table.key.iter().copied().chain([load, hashdiff]).collect();
     let mut known: BTreeMap<(u32, Vec<u8>), usize> = BTreeMap::new();
     let mut sets: Vec<Vec<usize>> = Vec::new();
     for place in 0..rows.len() {

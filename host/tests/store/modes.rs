@@ -19,6 +19,7 @@ super::on_both!(
     satellites_are_the_same_in_any_order,
     satellites_of_sets_keep_whole_sets,
     satellites_with_a_period_close_what_they_leave,
+    satellites_with_a_period_begin_where_an_end_stands,
     satellites_with_a_period_are_the_same_in_any_order,
     once_decides,
     once_in_two_tables_leaves_nothing_of_a_loser,
@@ -340,6 +341,15 @@ async fn satellites_with_a_period_close_what_they_leave(world: World) {
     lane.write("dv.e", &[&pair(1, "B", 7)]).await;
     let expected = ["A 1 - 1", "A 1 2 2", "B 3 - 3", "C 4 - 4", "D 2 - 2", "D 2 3 3"];
     assert_eq!(told(&lane).await, expected);
+}
+
+/// An end stands at the load date at which a state begins now, of the very pair that begins.
+async fn satellites_with_a_period_begin_where_an_end_stands(world: World) {
+    let mut lane = periods(&world).await;
+    lane.write("dv.e", &[&pair(1, "Y", 1), &pair(1, "X", 5)]).await;
+    assert_eq!(told(&lane).await, ["X 5 - 5", "Y 1 - 1", "Y 1 5 5"]);
+    lane.write("dv.e", &[&pair(1, "Z", 3), &pair(1, "Y", 5)]).await;
+    assert_eq!(told(&lane).await, ["Y 1 - 1", "Y 1 3 3", "Y 5 - 5", "Z 3 - 3", "Z 3 5 5"]);
 }
 
 async fn satellites_with_a_period_are_the_same_in_any_order(world: World) {
