@@ -8,7 +8,7 @@ use gristmill_rules::{CellRule, Facts, Made, Value, put};
 use gristmill_sdk::hashing::{Digests, Values};
 use gristmill_sdk::{Date, Failure, Faults, Out, RowWriter, Timestamp};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The cells of one row.
 type Cells<'r> = Vec<Option<Value<'r>>>;
@@ -64,7 +64,7 @@ pub fn load<'r>(
         let mut rows = Rows::new(&vault.recipe, &hub.entity, &stamps);
         for (cells, key) in nth(&hubs, place).iter().zip(of_hub) {
             if let (Some(cells), Some(key)) = (cells, key) {
-                rows.write(out, &[key], cells);
+                rows.write_changes(out, &[key], cells);
             }
         }
     }
@@ -76,7 +76,7 @@ pub fn load<'r>(
             let hubs = link.hubs.iter().map(|hub| at(nth(&keys.hubs, *hub), row));
             let all: Option<Vec<&Digest>> = std::iter::once(key.as_ref()).chain(hubs).collect();
             if let (Some(cells), Some(all)) = (cells, all) {
-                rows.write(out, &all, cells);
+                rows.write_changes(out, &all, cells);
             }
         }
     }
@@ -96,11 +96,10 @@ pub fn load<'r>(
             };
             let Some(beside) = beside else { continue };
             let all: Vec<&Digest> = std::iter::once(parent).chain(beside).collect();
-            if matches!(satellite.state, State::Set(_)) {
-                // The members of a set share parent and hashdiff.
-                rows.write_each(out, &all, cells);
-            } else {
-                rows.write(out, &all, cells);
+            match satellite.state {
+                State::Row | State::Present => rows.write_changes(out, &all, cells),
+                // Of pairs the last one counts, though it may have been there before.
+                State::Set(_) | State::Pair(_) => rows.write(out, &all, cells),
             }
         }
     }
@@ -126,7 +125,7 @@ fn drafts<'r>(
     // What is of the same items as its parent need not say so again: the parent has no rows.
     if let Some(failure) = no_array
         && stands(0)
-        && holds(facts)
+        && entity.when.as_ref().is_none_or(|when| when.may_hold(facts))
     {
         faults.add(failure);
     }
@@ -138,7 +137,13 @@ fn drafts<'r>(
 fn members<'r>(entity: &Entity, children: &[usize], rows: Drafts<'r>, faults: &mut Faults) -> Drafts<'r> {
     let mut known: HashMap<Vec<Option<String>>, Cells<'r>> = HashMap::new();
     let mut once = |cells: Cells<'r>| {
-        let tells_apart = |cell: &usize| Some(text(cells.get(*cell)?.as_ref()?, false)?.into_owned());
+        let tells_apart = |cell: &usize| {
+            let value = cells.get(*cell)?.as_ref()?;
+            let text = text(value, false)?.into_owned();
+            // `1.0` and `1.00` are one key.
+            let zeros = matches!(value, Value::Decimal(_)) && text.contains('.');
+            Some(if zeros { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text })
+        };
         let member: Vec<Option<String>> = children.iter().map(tells_apart).collect();
         let Some(before) = known.get(&member) else {
             known.insert(member, cells.clone());
@@ -358,32 +363,32 @@ fn for_ever(load_date: &Value<'_>) -> Value<'static> {
     }
 }
 
-/// The rows of one entity, each once: the items of a record often share a key.
+/// The rows of one entity.
 struct Rows<'w> {
     recipe: &'w Recipe,
     entity: &'w Entity,
     stamps: &'w [Value<'w>; 2],
-    /// What was written, by key and what stands behind it.
-    written: HashSet<[Digest; 2]>,
+    /// The keys that were written, and the last row of each.
+    written: HashMap<Digest, (Digest, &'w [Option<Value<'w>>])>,
 }
 
 impl<'w> Rows<'w> {
     fn new(recipe: &'w Recipe, entity: &'w Entity, stamps: &'w [Value<'w>; 2]) -> Self {
-        Self { recipe, entity, stamps, written: HashSet::new() }
+        Self { recipe, entity, stamps, written: HashMap::new() }
     }
 
-    fn write(&mut self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
+    /// Writes a row, unless the last one with its key was the same: the items of a record often share a key.
+    fn write_changes(&mut self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &'w [Option<Value<'w>>]) {
         if let (Some(_), [first, rest @ ..]) = (self.entity.array, keys) {
-            let second = rest.first().unwrap_or(first);
-            if !self.written.insert([**first, **second]) {
+            let row = (**rest.first().unwrap_or(first), cells);
+            if self.written.insert(**first, row) == Some(row) {
                 return;
             }
         }
-        self.write_each(out, keys, cells);
+        self.write(out, keys, cells);
     }
 
-    /// Writes a row whether or not one like it was written.
-    fn write_each(&self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
+    fn write(&self, out: &mut Out<'_, '_>, keys: &[&Digest], cells: &[Option<Value<'_>>]) {
         let Some(mut row) = out.begin_row(self.entity.table) else { return };
         for key in keys {
             self.digest(&mut row, key);

@@ -84,6 +84,31 @@ impl Condition {
         }
     }
 
+    /// Whether it may hold for items, as far as that can be told without them: where it cannot, the record need not have any.
+    pub fn may_hold(&self, facts: &Facts<'_>) -> bool {
+        self.without_items(facts) != Some(false)
+    }
+
+    /// Whether it holds whatever items there are; `None`: that depends on them.
+    fn without_items(&self, facts: &Facts<'_>) -> Option<bool> {
+        let of_several = |conditions: &[Condition], decides: bool| {
+            let all: Vec<Option<bool>> =
+                conditions.iter().map(|condition| condition.without_items(facts)).collect();
+            match all.contains(&Some(decides)) {
+                true => Some(decides),
+                false if all.contains(&None) => None,
+                false => Some(!decides),
+            }
+        };
+        match self {
+            Self::All(conditions) => of_several(conditions, false),
+            Self::Any(conditions) => of_several(conditions, true),
+            Self::Not(condition) => condition.without_items(facts).map(|holds| !holds),
+            Self::Test(field, _) if field.is_of_item() => None,
+            Self::Test(..) => Some(self.holds(facts)),
+        }
+    }
+
     fn not(self) -> Self {
         Self::Not(Box::new(self))
     }

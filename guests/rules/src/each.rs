@@ -33,36 +33,44 @@ pub(crate) struct Find {
     pub missing: Missing,
 }
 
-/// The items of an array in one record.
-#[derive(Debug)]
-pub(crate) enum Items<'t> {
-    /// There is no array, or `null`: a fault for those that go through it.
-    Absent(Absent<'t>),
-    /// Something else is at this place than what is needed there.
-    Other(&'t Field, &'static str),
-    /// There are these.
-    Some(Vec<Item<'t>>),
-}
+/// The items of an array in one record; or that there is none, a fault for those that go through it.
+pub(crate) type Items<'t> = Result<Vec<Item<'t>>, Absent<'t>>;
 
 /// An array that is not there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Absent<'t> {
     of: &'t Field,
-    /// Whether `null` is there.
-    null: bool,
+    instead: Instead,
+}
+
+/// What is there instead of an array.
+#[derive(Debug, Clone, Copy)]
+enum Instead {
+    Nothing,
+    Null,
+    /// Something that is not what is needed.
+    Other(&'static str),
 }
 
 impl Absent<'_> {
     #[cold]
     pub fn failure(self) -> Failure {
-        self.of.fault(None, missing(self.null))
+        let failure = match self.instead {
+            Instead::Nothing => missing(false),
+            Instead::Null => missing(true),
+            Instead::Other(needed) => Failure::reject("wrong-type", needed),
+        };
+        self.of.fault(None, failure)
     }
 }
 
 impl Array {
     pub fn read<'t>(&'t self, reading: &Reading<'t>) -> Items<'t> {
         let elements = match leaf(reading, &self.of) {
-            None => return Items::Absent(Absent { of: &self.of, null: reading.has(&self.of) }),
+            None => {
+                let instead = if reading.has(&self.of) { Instead::Null } else { Instead::Nothing };
+                return Err(Absent { of: &self.of, instead });
+            }
             Some(leaf) if self.config.entries => match leaf.shape() {
                 Shape::Object => self.wanted.find_in_entries(leaf.0),
                 _ => None,
@@ -72,7 +80,7 @@ impl Array {
         let Some(elements) = elements else {
             let needed =
                 if self.config.entries { "an object is needed here" } else { "an array is needed here" };
-            return Items::Other(&self.of, needed);
+            return Err(Absent { of: &self.of, instead: Instead::Other(needed) });
         };
         let entries = self.find.as_ref().map(|find| find.entries(reading));
         let mut seen: HashSet<Cow<'t, str>> = HashSet::new();
@@ -88,7 +96,7 @@ impl Array {
             }
             items.push(item);
         }
-        Items::Some(items)
+        Ok(items)
     }
 }
 
@@ -131,12 +139,8 @@ pub(crate) fn walk<'r>(
 ) -> Result<(), Absent<'r>> {
     let items = match facts.reading.items(array) {
         None => return Ok(()),
-        Some(Items::Absent(absent)) => return Err(*absent),
-        Some(Items::Other(of, needed)) => {
-            faults.add(of.fault(None, Failure::reject("wrong-type", *needed)));
-            return Ok(());
-        }
-        Some(Items::Some(items)) => items,
+        Some(Err(absent)) => return Err(*absent),
+        Some(Ok(items)) => items,
     };
     for (nth, item) in items.iter().enumerate() {
         if faults.is_full() {

@@ -268,6 +268,11 @@ impl<'t> Reading<'t> {
 }
 
 impl Field {
+    /// Whether it is a place of an item, or of what belongs to one.
+    pub(crate) fn is_of_item(&self) -> bool {
+        matches!(self.scope, Scope::Item | Scope::Entry)
+    }
+
     /// Where it is in the record's value, if it is there.
     pub(crate) fn pointer(&self, item: Option<&Item<'_>>) -> Option<String> {
         match (self.scope, item) {

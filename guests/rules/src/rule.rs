@@ -127,7 +127,7 @@ impl Rule {
         let walked = each::walk(facts, array, faults, |facts, faults| self.follow_one(facts, out, faults));
         // Without items only a condition on the record itself can say that this is as it should be.
         if let Err(absent) = walked
-            && self.when.as_ref().is_none_or(|when| when.holds(facts))
+            && self.when.as_ref().is_none_or(|when| when.may_hold(facts))
         {
             faults.add(absent.failure());
         }

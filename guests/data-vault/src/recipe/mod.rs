@@ -246,7 +246,7 @@ impl Recipe {
             Where { keys: false, hashdiffs: true } => " upper-hashdiffs",
             Where { keys: false, hashdiffs: false } => "",
         };
-        // What is trimmed by default has no word: tables that are there keep their recipes.
+        // What is usual has no word.
         let spaces = match self.trim {
             Where { keys: true, hashdiffs: true } => "",
             Where { keys: true, hashdiffs: false } => " spaces-in-hashdiffs",

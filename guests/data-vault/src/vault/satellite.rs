@@ -153,13 +153,14 @@ impl Vault {
         let (table, columns) = (satellite.table, satellite.columns);
         let entity = self.entity(table, columns, satellite.when, array, around, places, plan, at)?;
         places.leave();
-        let kept = format!("{}; pairs by {}", self.made_of(parent), satellite.driving.join(", "));
-        self.keep_recipe(&entity, &kept, plan);
         let drives =
             |hub: &usize| self.hubs.get(*hub).is_some_and(|hub| satellite.driving.contains(&hub.name));
         let joined = link.hubs.iter().zip(&link.hub_columns);
-        let driving: Vec<&str> =
+        let mut driving: Vec<&str> =
             joined.filter(|(hub, _)| drives(hub)).map(|(_, column)| column.as_str()).collect();
+        driving.sort_unstable();
+        let kept = format!("{}; pairs by {}", self.made_of(parent), driving.join(", "));
+        self.keep_recipe(&entity, &kept, plan);
         plan.need(entity.table, self.states(&driving, key, &[], Some([start, end])));
         Ok(Satellite { entity, parent, state: State::Pair(link.hubs.clone()) })
     }
