@@ -154,8 +154,12 @@ fn print(spec: &Spec, arguments: &Arguments, rows: &[Value], answer: &Answer) {
         println!("there are more than these {}: ask for them with --limit", arguments.limit);
     }
     match spec.tables.iter().find(|table| table.name == arguments.table).map(|table| &table.mode) {
-        Some(Mode::FirstWins) => println!("of these the one that was committed first is the row"),
-        Some(Mode::Satellite { .. }) => println!("those that said what the state was already added no row"),
+        Some(Mode::FirstWins) => {
+            println!("the row is of the one that was committed first; the others changed nothing")
+        }
+        Some(Mode::Satellite { .. }) => println!(
+            "what said that the state was as before added no row, and of one load date only the last one is there"
+        ),
         _ => {}
     }
     if others {

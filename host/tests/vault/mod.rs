@@ -162,7 +162,8 @@ fn what_does_not_apply_is_not_missed() {
             { "name": "order", "table": "h_order", "key": "k", "business_key": "id", "columns": { "id": "/id" },
               "when": { "pointer": "/type", "equals": "order" } },
             { "name": "item", "table": "h_item", "key": "k_item", "business_key": "sku", "each": "/items",
-              "columns": { "sku": "@/sku" }, "when": { "pointer": "/type", "equals": "order" } },
+              "columns": { "sku": "@/sku" },
+              "when": { "pointer": "/type", "equals": "order", "not": { "pointer": "@/sku", "exists": false } } },
         ],
         "link": [{ "table": "l_order_item", "key": "k_link", "hubs": ["order", "item"] }],
         "satellite": [
@@ -179,10 +180,15 @@ fn what_does_not_apply_is_not_missed() {
         order[key] = value;
         order
     };
+    let items =
+        json!([{ "sku": "a", "name": "A" }, { "sku": "a", "name": "B" }, { "sku": "a", "name": "A" }]);
     let missing = |count: usize| Err(vec!["missing-field".to_owned(); count]);
     let records = [
         (order.clone(), Ok(7)),
         (json!({ "type": "ticket" }), Ok(0)),
+        (json!({ "type": "ticket", "items": "none", "notes": 7 }), Ok(0)),
+        // Of one product three states, for the last of them counts.
+        (with("items", items), Ok(9)),
         // Each is missed once, by the hub or by the satellite that goes through it.
         (with("items", Value::Null), missing(1)),
         (with("notes", Value::Null), missing(1)),

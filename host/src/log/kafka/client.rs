@@ -260,7 +260,7 @@ impl Client {
 
     /// What it remembers now.
     pub(super) fn group_ledger_now(&self, lane: &LaneId) -> Result<GroupLedger, Error> {
-        ledger_of(&self.aside_of_group(lane, false)?, lane)
+        ledger_of(&Aside::new(self.aside_of_group(lane, false)?), lane)
     }
 }
 
