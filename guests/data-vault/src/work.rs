@@ -135,8 +135,13 @@ fn drafts<'r>(
 /// The members of a set, each once. Of two that cannot be told apart the table would keep one, and nobody would know which:
 /// a fault, unless they say the same.
 fn members<'r>(entity: &Entity, children: &[usize], rows: Drafts<'r>, faults: &mut Faults) -> Drafts<'r> {
-    let mut known: HashMap<Vec<Option<String>>, Cells<'r>> = HashMap::new();
-    let mut once = |cells: Cells<'r>| {
+    let mut known: HashMap<Vec<Option<String>>, usize> = HashMap::new();
+    let mut members: Drafts<'r> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(cells) = row else {
+            members.push(None);
+            continue;
+        };
         let tells_apart = |cell: &usize| {
             let value = cells.get(*cell)?.as_ref()?;
             let text = text(value, false)?.into_owned();
@@ -145,11 +150,12 @@ fn members<'r>(entity: &Entity, children: &[usize], rows: Drafts<'r>, faults: &m
             Some(if zeros { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text })
         };
         let member: Vec<Option<String>> = children.iter().map(tells_apart).collect();
-        let Some(before) = known.get(&member) else {
-            known.insert(member, cells.clone());
-            return Some(cells);
+        let Some(before) = known.get(&member).and_then(|place| members.get(*place)) else {
+            known.insert(member, members.len());
+            members.push(Some(cells));
+            continue;
         };
-        if *before != cells {
+        if before.as_ref() != Some(&cells) {
             let names: Vec<&str> =
                 children.iter().filter_map(|cell| entity.cells.get(*cell)).map(CellRule::name).collect();
             let values: Vec<&str> = member.iter().map(|text| text.as_deref().unwrap_or("NULL")).collect();
@@ -158,9 +164,9 @@ fn members<'r>(entity: &Entity, children: &[usize], rows: Drafts<'r>, faults: &m
                 format!("two members of a set have the same `{names}`, `{values}`, and are not the same");
             faults.add(Failure::reject("repeated-member", reason));
         }
-        None
-    };
-    rows.into_iter().map(|row| once(row?)).collect()
+        members.push(None);
+    }
+    members
 }
 
 /// All keys and hashdiffs of a record.

@@ -155,7 +155,7 @@ fn print(spec: &Spec, arguments: &Arguments, rows: &[Value], answer: &Answer) {
     }
     match spec.tables.iter().find(|table| table.name == arguments.table).map(|table| &table.mode) {
         Some(Mode::FirstWins) => {
-            println!("the row is of the one that was committed first; the others changed nothing")
+            println!("of several records the one that was committed first makes the row")
         }
         Some(Mode::Satellite { .. }) => println!(
             "what said that the state was as before added no row, and of one load date only the last one is there"

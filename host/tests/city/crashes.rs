@@ -46,16 +46,18 @@ fn a_second_host_takes_over_at_every_crash_point() {
 fn status_is_told_while_a_transaction_is_open() {
     let site = Site::city(Set::Real, "open");
     site.ingest(&samples());
-    let mut doomed = site.host(Some("publish.offset-added:2"));
+    // Of so many transactions one lane has opened two: it has ended one.
+    let pass = site.spec().source.partitions + 1;
+    let mut doomed = site.host(Some(&format!("publish.offset-added:{pass}")));
     assert_eq!(doomed.wait_for_end(), None, "the host was not killed: {}", doomed.log());
     let output = site.run(&["pipeline", "status", &site.spec_path.display().to_string(), "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lanes = status["lanes"].as_array().unwrap();
-    assert!(
-        lanes.iter().any(|lane| lane["next_offset"].as_i64() > lane["group_offset"].as_i64()),
-        "{status:#}"
-    );
+    // Each lane's beginning was published; of what it committed since the group does not know all.
+    let known: Vec<i64> = lanes.iter().filter_map(|lane| lane["group_offset"].as_i64()).collect();
+    let committed: i64 = lanes.iter().filter_map(|lane| lane["next_offset"].as_i64()).sum();
+    assert!(!known.is_empty() && known.iter().sum::<i64>() < committed, "{status:#}");
     let mut heir = site.host(None);
     site.wait_until_done(&mut [&mut heir]);
     assert_eq!(heir.terminate(), Some(0), "{}", heir.log());

@@ -26,6 +26,17 @@ impl Lookups for NoLookups {
     }
 }
 
+fn module() -> Module {
+    Module::load(&engine(), "data-vault.wasm", Some(&modules())).unwrap()
+}
+
+/// The guest with a configuration, in no pipeline.
+fn configured(module: &Module, config: &str) -> Trial {
+    let (limits, lookups) = (Limits::default(), Arc::new(NoLookups));
+    Trial::configure(module, "vault", config, &limits, lookups, ByName::new())
+        .unwrap_or_else(|error| panic!("{error:?}\n{config}"))
+}
+
 /// The digests that the guest makes of one column's values, in order.
 fn digests(recipe: &Value, ty: &str, values: &[String]) -> Vec<String> {
     let config = json!({
@@ -35,11 +46,7 @@ fn digests(recipe: &Value, ty: &str, values: &[String]) -> Vec<String> {
         "hub": [{ "name": "h", "table": "t", "key": "digest", "business_key": ["v"],
                   "columns": { "v": { "pointer": "/v", "type": ty, "parse": ty != "text" } } }],
     });
-    let module = Module::load(&engine(), "data-vault.wasm", Some(&modules())).unwrap();
-    let limits = Limits::default();
-    let mut trial =
-        Trial::configure(&module, "vault", &config.to_string(), &limits, Arc::new(NoLookups), ByName::new())
-            .unwrap();
+    let mut trial = configured(&module(), &config.to_string());
     let column = trial.shape.tables[0].columns.iter().position(|one| one.name == "digest").unwrap();
     let mut all = Vec::new();
     for part in values.chunks(2_000) {
@@ -132,10 +139,7 @@ fn spaces_are_trimmed_as_postgresql_does_or_kept() {
 
 /// What a guest makes of records one by one: how many rows, or the codes of the faults.
 fn made(config: &Value, records: &[Value]) -> Vec<Result<usize, Vec<String>>> {
-    let module = Module::load(&engine(), "data-vault.wasm", Some(&modules())).unwrap();
-    let (limits, lookups) = (Limits::default(), Arc::new(NoLookups));
-    let config = config.to_string();
-    let mut trial = Trial::configure(&module, "vault", &config, &limits, lookups, ByName::new()).unwrap();
+    let mut trial = configured(&module(), &config.to_string());
     let mut of = |record: &Value| {
         let mut batch = Batch::new("in", 0);
         batch.push(0, 1_000, None, Some(record.to_string().as_bytes()));

@@ -1,16 +1,12 @@
 //! Keys and hashdiffs as the tools that people use were seen to make them: `pairs.json` has values, how a tool was set, and the
 //! digest that it gave. Another file of this form can be named by `GRISTMILL_TEST_PAIRS`.
 
-use super::{NoLookups, ghosts};
-use crate::sandbox::{engine, modules};
+use super::{configured, ghosts, module};
 use gristmill::effect::Cell;
 use gristmill::record::Batch;
-use gristmill::secrets::ByName;
-use gristmill::spec::Limits;
-use gristmill::transform::{Module, Trial};
+use gristmill::transform::Module;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 
 #[derive(Deserialize)]
 struct Pair {
@@ -160,9 +156,7 @@ fn typed(sql: Option<&str>, text: Option<&str>) -> (&'static str, String) {
 
 /// The digest that the guest makes of a record with these columns.
 fn digest(module: &Module, config: &str, columns: &[Column]) -> Option<String> {
-    let limits = Limits::default();
-    let mut trial = Trial::configure(module, "vault", config, &limits, Arc::new(NoLookups), ByName::new())
-        .unwrap_or_else(|error| panic!("{error:?}\n{config}"));
+    let mut trial = configured(module, config);
     let fields: Vec<String> = columns.iter().map(|one| format!("{}:{}", json!(one.name), one.json)).collect();
     let mut batch = Batch::new("in", 0);
     batch.push(0, 1_000, None, Some(format!("{{{}}}", fields.join(",")).as_bytes()));
@@ -187,7 +181,7 @@ fn every_pair_comes_out_of_the_guest_byte_for_byte() {
     let (ghosts, hashed): (Vec<&Pair>, Vec<&Pair>) = pairs.iter().partition(|pair| pair.is_ghost());
     println!("{} pairs were hashed, {} are keys of ghosts", hashed.len(), ghosts.len());
     assert!(!hashed.is_empty());
-    let module = Module::load(&engine(), "data-vault.wasm", Some(&modules())).unwrap();
+    let module = module();
     let mut wrong = Vec::new();
     for pair in &hashed {
         let columns = pair.columns();
